@@ -1,0 +1,10 @@
+// What activities are made with; the worker builds it once.
+import type { ArtifactStore } from './artifacts/store';
+import type { ClientTools } from './postgres/client-tools';
+import type { PostgresConnections } from './postgres/connection';
+
+export interface PostgresDependencies {
+  connections: PostgresConnections;
+  artifacts: ArtifactStore;
+  tools: ClientTools;
+}

@@ -1,0 +1,167 @@
+// Sessions on the two databases: references resolved, values untouched (every type comes back as text), settings pinned,
+// ended on cancellation together with the query that runs in them.
+import { Client, type ClientConfig } from 'pg';
+import { parse } from 'pg-connection-string';
+import { readFile } from 'node:fs/promises';
+import { describeReference, type ConnectionReference, type SecretReference } from '../../plan/reference';
+import { failure } from '../errors';
+import { postgresFailure, type Side } from './errors';
+
+/** Text in, text out: no Date, no Number between two databases. */
+const untouched = { getTypeParser: () => (value: string) => value };
+
+/** Pinned so that the text of a value is the same in both databases (pitfalls: time zones, floats, bytea). */
+export const pinnedSettings: Readonly<Record<string, string>> = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, YMD',
+  IntervalStyle: 'postgres',
+  extra_float_digits: '3',
+  bytea_output: 'hex',
+  client_encoding: 'UTF8',
+  standard_conforming_strings: 'on',
+  search_path: '',
+  row_security: 'off',
+  lock_timeout: '0',
+  statement_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+};
+
+/** A role's own `default_transaction_read_only = on` must not stop us, and our own fence sets it. */
+const writable = { default_transaction_read_only: 'off' };
+
+/** Seen in pg_stat_activity; by it the fence knows our own sessions. */
+export const applicationNamePrefix = 'cutover';
+
+export interface SessionOptions {
+  side: Side;
+  /** What the session is for, as in pg_stat_activity: `copy lane 2`. */
+  purpose: string;
+  signal?: AbortSignal;
+  /** Extra settings for the session. */
+  settings?: Record<string, string>;
+  connectTimeoutMs?: number;
+}
+
+/** Reads what a reference stands for. @throws PreconditionFailed when the variable or file is missing or empty; never shows the content. */
+export async function resolveSecret(reference: SecretReference, environment: NodeJS.ProcessEnv = process.env): Promise<string> {
+  const what = describeReference(reference);
+  const text =
+    'env' in reference
+      ? environment[reference.env]
+      : await readFile(reference.file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+          throw failure('PreconditionFailed', `The secret in ${what} cannot be read by the worker: ${error.code}. Mount it on every worker and retry.`);
+        });
+  if (!text?.trim()) throw failure('PreconditionFailed', `The secret in ${what} is not set on the worker. Set it on every worker, restart the worker and retry.`);
+  return text.trim();
+}
+
+/** Where the reference points, without user and password: safe to show. */
+export interface Address {
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+}
+
+export class PostgresConnections {
+  constructor(private readonly environment: NodeJS.ProcessEnv = process.env) {}
+
+  /** libpq-style connection string of a reference, for client tools, to be handed over by environment, never by argument. */
+  async connectionString(reference: ConnectionReference): Promise<string> {
+    return resolveSecret(reference, this.environment);
+  }
+
+  /** The `PG*` environment that makes client tools connect where the reference says; TLS settings included. Values are secrets. */
+  async toolEnvironment(reference: ConnectionReference): Promise<Record<string, string>> {
+    const config = await this.parsed(reference);
+    const text = await this.connectionString(reference);
+    const query = /^\w+:\/\//.test(text) ? new URL(text).searchParams : new URLSearchParams();
+    const tls = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].flatMap((key) => (query.has(key) ? [[`PG${key.toUpperCase()}`, query.get(key)]] : []));
+    const pairs = [
+      ['PGHOST', config.host],
+      ['PGPORT', config.port],
+      ['PGDATABASE', config.database],
+      ['PGUSER', config.user],
+      ['PGPASSWORD', config.password],
+      ...tls,
+    ];
+    return Object.fromEntries(pairs.filter(([, value]) => value).map(([key, value]) => [String(key), String(value)]));
+  }
+
+  async address(reference: ConnectionReference): Promise<Address> {
+    const { host, port, database, user } = await this.parsed(reference);
+    return { host: host ?? 'localhost', port: Number(port ?? 5432), database: database ?? user ?? '', user: user ?? '' };
+  }
+
+  /** Opens one session; the caller ends it. Aborting the signal cancels the running query and ends the session. @throws failures of the closed set */
+  async open(reference: ConnectionReference, options: SessionOptions): Promise<Client> {
+    const { side, purpose, signal } = options;
+    signal?.throwIfAborted();
+    const config = await this.parsed(reference);
+    const settings = { ...pinnedSettings, ...writable, ...options.settings };
+    const client = new Client({
+      ...config,
+      types: untouched,
+      application_name: `${applicationNamePrefix} ${purpose}`,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
+      keepAlive: true,
+      options: Object.entries(settings).map(([key, value]) => `-c ${key}=${value.replaceAll(/([\\ ])/g, '\\$1')}`).join(' '),
+    } as ClientConfig);
+    // Without a listener a connection lost while idle would end the process; the next query reports it.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+    } catch (error) {
+      throw postgresFailure(error, side, `Connecting by ${describeReference(reference)}`);
+    }
+    const cancel = (): void => void this.cancelRunning(config, client);
+    signal?.addEventListener('abort', cancel, { once: true });
+    client.once('end', () => signal?.removeEventListener('abort', cancel));
+    return client;
+  }
+
+  /** Runs `work` in a session of its own and ends it. Driver errors come out as failures of the closed set, told as "`purpose` failed on the …". */
+  async withSession<Result>(reference: ConnectionReference, options: SessionOptions, work: (client: Client) => Promise<Result>): Promise<Result> {
+    const client = await this.open(reference, options);
+    try {
+      return await work(client);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw postgresFailure(error, options.side, options.purpose);
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  private async cancelRunning(config: ClientConfig, client: Client): Promise<void> {
+    const { processID } = client as unknown as { processID: number | null };
+    const canceller = new Client({ ...config, application_name: `${applicationNamePrefix} cancel`, connectionTimeoutMillis: 5_000 });
+    canceller.on('error', () => undefined);
+    try {
+      await canceller.connect();
+      await canceller.query('select pg_cancel_backend($1)', [processID]);
+    } catch {
+      // The session is cut below in any case; the server notices at its next write.
+    } finally {
+      await canceller.end().catch(() => undefined);
+      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    }
+  }
+
+  private async parsed(reference: ConnectionReference): Promise<ClientConfig> {
+    const text = await this.connectionString(reference);
+    try {
+      const { host, port, database, user, password, ssl } = parse(text);
+      return {
+        host: host ?? undefined,
+        port: port ? Number(port) : 5432,
+        database: database ?? undefined,
+        user: user,
+        password,
+        ssl: ssl as ClientConfig['ssl'],
+      };
+    } catch {
+      throw failure('PreconditionFailed', `The content of ${describeReference(reference)} is not a PostgreSQL connection string (it is not shown). Write it as postgresql://user@host:5432/database.`);
+    }
+  }
+}

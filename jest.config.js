@@ -1,0 +1,24 @@
+/** Each project is one layer of the pyramid; `npm test` runs them all, `test:faults` only the last. */
+const shared = {
+  testEnvironment: 'node',
+  transform: { '^.+\\.[jt]s$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist'],
+};
+const project = (displayName, folders) => ({
+  ...shared,
+  displayName,
+  testMatch: folders.map((folder) => `<rootDir>/test/${folder}/**/*.test.ts`),
+});
+
+module.exports = {
+  testTimeout: 120_000,
+  projects: [
+    project('unit', ['unit']),
+    project('local', ['local']),
+    project('activities', ['activities']),
+    project('workflows', ['workflows', 'replay']),
+    project('e2e', ['e2e']),
+    project('faults', ['faults']),
+  ],
+};

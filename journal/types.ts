@@ -1,0 +1,186 @@
+// What a migration has done, found and been told: the one record from which status, details and report are rendered.
+// Plain JSON: times are ISO 8601 UTC, durations milliseconds, sizes bytes.
+
+export type Outcome = 'completed' | 'rolled-back' | 'rejected';
+
+export type StepState = 'running' | 'done' | 'failed' | 'skipped' | 'undoing' | 'undone' | 'undo-failed';
+
+/** One step of the runbook, or of its rollback. */
+export interface StepRecord {
+  /** Stable identity that `skip` names: `copy-data`. */
+  id: string;
+  title: string;
+  phase: string;
+  state: StepState;
+  startedAt: string;
+  endedAt?: string;
+  durationMs?: number;
+  /** How often an operator had it tried again. */
+  retries: number;
+  /** One line for people: "3 tables, 1 204 113 rows, 512 MB". */
+  result?: string;
+  failure?: string;
+  skippable: boolean;
+  /** Counted within the write freeze of the application. */
+  downtime?: boolean;
+}
+
+export interface Decision {
+  decision: 'approve' | 'reject';
+  by: string;
+  reason?: string;
+  at: string;
+}
+
+export interface GateRecord {
+  name: string;
+  state: 'open' | 'approved' | 'rejected' | 'timed-out' | 'auto' | 'withdrawn';
+  openedAt: string;
+  closedAt?: string;
+  approversNeeded: number;
+  closesAt?: string;
+  onTimeout?: 'reject' | 'wait';
+  /** What the people deciding should see: one line each. */
+  evidence: string[];
+  decisions: Decision[];
+}
+
+/** A signal that changed nothing, and why: mistyped, early, twice, unknown. */
+export interface RefusedMessage {
+  name: string;
+  at: string;
+  by?: string;
+  why: string;
+}
+
+export interface NoteRecord {
+  at: string;
+  text: string;
+  by?: string;
+}
+
+/** One finding of preflight or validation. */
+export interface Check {
+  /** Stable identity that waivers name: `target-empty`. */
+  name: string;
+  title: string;
+  outcome: 'pass' | 'warn' | 'fail';
+  /** Where it was looked: source, target, both, application, worker. */
+  side: 'source' | 'target' | 'both' | 'application' | 'worker';
+  found: string;
+  expected?: string;
+  /** SQL or a command that mends it. */
+  fix?: string;
+  durationMs?: number;
+  /** Set where the plan accepts the failure. */
+  waived?: string;
+}
+
+/** A table as copied and compared. */
+export interface TableRecord {
+  /** `schema.table`, unquoted. */
+  table: string;
+  rows: string;
+  bytes: number;
+  copyMs?: number;
+  /** Order-free digest of all rows, hex, the same on both sides when equal. */
+  digest?: string;
+  equal?: boolean;
+}
+
+/** One line of the validation table: source and target value, equal or not, time taken. */
+export interface ValidationRecord {
+  name: string;
+  source?: string;
+  target?: string;
+  outcome: 'pass' | 'fail' | 'unverifiable' | 'skipped';
+  durationMs: number;
+  /** What differs: keys, names; the first twenty and a count. */
+  differences?: string[];
+}
+
+export interface CopyProgress {
+  rows: string;
+  rowsEstimated: string;
+  bytesCopied: number;
+  bytesTotal: number;
+  chunksDone: number;
+  chunksTotal: number;
+  tablesDone: number;
+  tablesTotal: number;
+  bytesPerSecond?: number;
+  etaMs?: number;
+  measuredAt: string;
+}
+
+export interface Downtime {
+  /** Maintenance mode or fence, whichever came first. */
+  startedAt: string;
+  endedAt?: string;
+  durationMs?: number;
+}
+
+export interface BaselineMetrics {
+  measuredAt: string;
+  databaseBytes: number;
+  tables: number;
+  rows: string;
+  /** `schema.table.column` -> greatest value, as text. */
+  latestUpdate?: { column: string; value: string };
+  connections: number;
+  /** Of the source's own standbys; undefined when it has none. */
+  replicationLagBytes?: number;
+}
+
+/** A thing that the migration made, and whether looking at the end found it gone. */
+export interface CreatedObject {
+  kind: string;
+  where: 'source' | 'target' | 'artifacts' | 'application';
+  name: string;
+  state: 'present' | 'gone' | 'kept';
+  why?: string;
+}
+
+/** Everything that is known of one migration. */
+export interface Journal {
+  migration: string;
+  runId: string;
+  kind: 'postgres' | 'calico';
+  plan: { name: string; strategy?: string; digest: string; source: string; target: string };
+  phase: string;
+  outcome?: Outcome;
+  startedAt: string;
+  endedAt?: string;
+  /** Why it is blocked, rolling back, or ended as it did. */
+  reason?: string;
+  blocked?: { step: string; failure: string; skippable: boolean };
+  paused?: { by: string; at: string; reason?: string };
+  /** After it, going back means losing or streaming back what was written since. */
+  pointOfNoReturnAt?: string;
+  steps: StepRecord[];
+  gates: GateRecord[];
+  refused: RefusedMessage[];
+  notes: NoteRecord[];
+  preflight?: Check[];
+  baseline?: BaselineMetrics;
+  decision?: {
+    strategy: string;
+    recommended: string;
+    reasons: string[];
+    rationale: string;
+    estimatedDurationMs?: number;
+    acceptableDowntimeMs?: number;
+  };
+  copy?: CopyProgress;
+  tables?: TableRecord[];
+  /** How many tables there are beyond those listed in `tables`. */
+  tablesNotListed?: number;
+  validation?: ValidationRecord[];
+  fidelity?: { compared: number; accepted: string[]; differences: string[] };
+  downtime?: Downtime;
+  monitoring?: { samples: number; errors: number; errorRatePercent: number; slowdownPercent?: number; breaches: string[] };
+  /** After the point of no return: what going back would lose, as last measured. */
+  loss?: { writes: string; words: string; measuredAt: string; detail: string[] };
+  artifacts: { name: string; url: string; sha256: string; bytes: number }[];
+  left: CreatedObject[];
+}

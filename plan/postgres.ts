@@ -1,0 +1,154 @@
+// The plan of a PostgreSQL migration: what is asked for, with every default spelled out.
+import { z } from 'zod';
+import { durationSchema } from './duration';
+import { gatesSchema } from './gates';
+import { connectionReferenceSchema, secretReferenceSchema } from './reference';
+
+/** `schema.table`, each part with `*` and `?` as wildcards; matched against the exact, unquoted names. */
+const tablePattern = z
+  .string()
+  .regex(/^[^.]+\.[^.]+$/, 'expected "schema.table", for instance "public.*" or "sales.orders"');
+
+const tablesSchema = z.strictObject({
+  include: z.array(tablePattern).min(1).default(['*.*']),
+  exclude: z.array(tablePattern).default([]),
+});
+export type TableSelection = z.infer<typeof tablesSchema>;
+
+const decisionSchema = z.strictObject({
+  estimatedDurationMinutes: z.number().positive().optional(),
+  acceptableDowntimeMinutes: z.number().nonnegative().optional(),
+  rationale: z.string().default(''),
+});
+
+const applicationSchema = z.strictObject({
+  /** Base URL of the runbook's admin endpoints. */
+  adminUrl: z.url({ protocol: /^https?$/ }),
+  /** The names that `POST /admin/switch-datastore` is given for the two sides. */
+  switchTarget: z.string().min(1).default('new-database'),
+  switchSource: z.string().min(1).default('source-database'),
+  /** Bearer token of the admin endpoints. */
+  token: secretReferenceSchema.optional(),
+  /** For one call, before it is tried again. */
+  timeout: durationSchema.default('10s'),
+});
+export type Application = z.infer<typeof applicationSchema>;
+
+const snapshotSchema = z.discriminatedUnion('kind', [
+  /** A complete `pg_dump` archive of the source in the artifact store. */
+  z.strictObject({ kind: z.literal('pg_dump') }),
+  /** A command run on the worker without a shell, for instance `["aws", "rds", "create-db-snapshot", …]`; exit code 0 is success. */
+  z.strictObject({
+    kind: z.literal('command'),
+    command: z.array(z.string()).min(1),
+    verify: z.array(z.string()).min(1).optional(),
+    timeout: durationSchema.default('2h'),
+  }),
+  /** Somebody else has taken the backup; who and where is written down. */
+  z.strictObject({ kind: z.literal('none'), reason: z.string().min(10) }),
+]);
+export type Snapshot = z.infer<typeof snapshotSchema>;
+
+const namedQuerySchema = z.strictObject({ name: z.string().min(1), sql: z.string().min(1) });
+export type NamedQuery = z.infer<typeof namedQuerySchema>;
+
+const smokeSchema = z.union([
+  z.strictObject({ name: z.string().min(1), url: z.url({ protocol: /^https?$/ }), expectStatus: z.number().int().default(200), expectBody: z.string().optional() }),
+  z.strictObject({ name: z.string().min(1), sql: z.string().min(1), expect: z.string().optional() }),
+]);
+export type SmokeTest = z.infer<typeof smokeSchema>;
+
+const validationSchema = z.strictObject({
+  /** Tables whose every row is compared by digest: `"all"`, or patterns. Counts are always compared for all. */
+  checksum: z.union([z.literal('all'), z.array(tablePattern).min(1)]).default('all'),
+  /** Columns that must hold no NULL on the target. */
+  notNull: z.array(z.strictObject({ table: tablePattern, columns: z.array(z.string().min(1)).min(1) })).default([]),
+  /** SQL that gives one value; run on the target and compared, as text, with `expect`; without `expect`, with the source's answer. */
+  assertions: z.array(namedQuerySchema.extend({ expect: z.string().optional() })).default([]),
+  /** HTTP requests against the application and SQL against the target. A SQL test passes when it runs, and equals `expect` where given. */
+  smoke: z.array(smokeSchema).default([]),
+  /** Queries timed on the source for the baseline and on the target after the copy. */
+  performance: z
+    .strictObject({
+      queries: z.array(namedQuerySchema).default([]),
+      maxRegressionPercent: z.number().nonnegative().default(10),
+      /** Below this difference a query counts as equally fast: noise, not a regression. */
+      toleranceMilliseconds: z.number().nonnegative().default(5),
+    })
+    .prefault({}),
+  /** Fidelity differences that are known and accepted, by their identity as the report prints it. */
+  acceptDifferences: z.array(z.string()).default([]),
+});
+export type Validation = z.infer<typeof validationSchema>;
+
+const rollbackTriggersSchema = z.strictObject({
+  /** Share of failed probes in the window, in percent. */
+  errorRatePercent: z.number().nonnegative().default(1),
+  /** Slowdown of the named queries against the baseline, in percent. */
+  slowdownPercent: z.number().nonnegative().default(50),
+  /** HTTP probes of customer-facing features; a status of 400 and above, or no answer, is an error. */
+  probes: z.array(z.strictObject({ name: z.string().min(1), url: z.url({ protocol: /^https?$/ }) })).default([]),
+  interval: durationSchema.default('30s'),
+  window: durationSchema.default('5m'),
+});
+export type RollbackTriggers = z.infer<typeof rollbackTriggersSchema>;
+
+const copySchema = z.strictObject({
+  /** Tables or parts of tables copied at the same time, over all workers. */
+  lanes: z.number().int().min(1).max(64).default(4),
+  /** Tables larger than this are cut into chunks of about this size. */
+  chunkMegabytes: z.number().positive().max(65_536).default(128),
+  /** 0 is without a limit; `tune` changes it live. */
+  maxBytesPerSecond: z.number().int().nonnegative().default(0),
+});
+export type CopySettings = z.infer<typeof copySchema>;
+
+export const postgresPlanSchema = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'expected lower-case letters, digits and dashes, at most 41 characters, for instance "orders-to-18"'),
+    strategy: z.enum(['big-bang', 'incremental', 'dual-write', 'cdc']).default('big-bang'),
+    source: connectionReferenceSchema,
+    target: connectionReferenceSchema,
+    tables: tablesSchema.prefault({}),
+    decision: decisionSchema.prefault({}),
+    /** Without it, gates ask a person for what the endpoints would have done. */
+    application: applicationSchema.optional(),
+    /** Scratch servers, never production: the snapshot is restored into `source` to prove that it restores. */
+    rehearsal: z.strictObject({ source: connectionReferenceSchema, target: connectionReferenceSchema }).optional(),
+    snapshot: snapshotSchema.default({ kind: 'pg_dump' }),
+    gates: gatesSchema.default({}),
+    /** Preflight checks whose failure is known and accepted: check name -> reason. */
+    waivers: z.record(z.string(), z.string().min(3)).default({}),
+    /** `create`: roles missing on the target are created with their attributes, memberships and, where readable, password hashes. `require`: they must be there. */
+    roles: z.enum(['create', 'require']).default('create'),
+    copy: copySchema.prefault({}),
+    validation: validationSchema.prefault({}),
+    rollbackTriggers: rollbackTriggersSchema.prefault({}),
+    reverseReplication: z.boolean().default(false),
+    /** From the fence on; when it passes before the switch, the source is reopened by itself. */
+    maxDowntime: durationSchema.default('1h'),
+    monitor: durationSchema.default('24h'),
+    retainSource: durationSchema.default('30d'),
+    /** What `retire-source` does with the fence on the source: kept (nobody can write to the old side by mistake) or taken away. The data is never deleted. */
+    retire: z.enum(['keep-fenced', 'reopen']).default('keep-fenced'),
+  })
+  .superRefine((plan, context) => {
+    if (plan.strategy !== 'big-bang') {
+      context.addIssue({ code: 'custom', path: ['strategy'], input: plan.strategy, message: 'expected "big-bang": the other strategies are not available in this version' });
+    }
+    if (plan.reverseReplication && plan.strategy === 'big-bang') {
+      context.addIssue({ code: 'custom', path: ['reverseReplication'], input: true, message: 'expected false: the big-bang strategy has no reverse stream; leave the field out' });
+    }
+    if (sameReference(plan.source, plan.target)) {
+      context.addIssue({ code: 'custom', path: ['target'], input: plan.target, message: 'expected a reference other than the one of source: a database is not migrated onto itself' });
+    }
+  });
+
+function sameReference(left: object, right: object): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}
+
+/** A plan as the operator writes it: only `name`, `source` and `target` are required. */
+export type PostgresPlanInput = z.input<typeof postgresPlanSchema>;
+/** A plan with every default filled in. */
+export type PostgresPlan = z.output<typeof postgresPlanSchema>;
