@@ -1,0 +1,167 @@
+// The messages that a migration understands: names, payloads, parsers. Shared by workflows, client and tests; no I/O, no Node.
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Check, CopyProgress, Downtime, GateRecord, Journal, RefusedMessage, StepRecord, ValidationRecord } from '../journal/types';
+
+export const taskQueue = 'migrations';
+export const migrationTypes = ['postgresMigration', 'calicoMigration'] as const;
+export type MigrationType = (typeof migrationTypes)[number];
+
+/** Search attributes, all Keyword; registered by the worker at start where it may. */
+export const searchAttributeNames = ['MigrationKind', 'MigrationPhase', 'MigrationGate'] as const;
+
+export interface GateDecision {
+  gate: string;
+  by: string;
+  reason?: string;
+}
+export interface DecideRequest extends GateDecision {
+  decision: 'approve' | 'reject';
+}
+export interface RollbackRequest {
+  by: string;
+  reason: string;
+  /** After the point of no return, where going back loses writes: the words that status asks for. */
+  words?: string;
+}
+export interface RetryRequest {
+  by: string;
+}
+export interface SkipRequest {
+  step: string;
+  by: string;
+  reason: string;
+}
+export interface PauseRequest {
+  by: string;
+  reason?: string;
+}
+export interface ResumeRequest {
+  by: string;
+}
+export interface TuneRequest {
+  copyLanes?: number;
+  maxBytesPerSecond?: number;
+}
+
+export const approveSignal = defineSignal<[GateDecision]>('approve');
+export const rejectSignal = defineSignal<[GateDecision]>('reject');
+export const rollbackSignal = defineSignal<[RollbackRequest]>('rollback');
+export const retrySignal = defineSignal<[RetryRequest]>('retry');
+export const skipSignal = defineSignal<[SkipRequest]>('skip');
+export const pauseSignal = defineSignal<[PauseRequest]>('pause');
+export const resumeSignal = defineSignal<[ResumeRequest]>('resume');
+export const tuneSignal = defineSignal<[TuneRequest]>('tune');
+
+/** What the `status` query and the `decide` update answer. Times ISO 8601 UTC, durations ms, sizes bytes. */
+export interface MigrationStatus {
+  migration: string;
+  kind: Journal['kind'];
+  phase: string;
+  outcome?: Journal['outcome'];
+  startedAt: string;
+  endedAt?: string;
+  reason?: string;
+  /** The open gate, or `none`. */
+  gate: string;
+  blocked?: Journal['blocked'];
+  paused?: Journal['paused'];
+  pointOfNoReturnAt?: string;
+  steps: StepRecord[];
+  gates: GateRecord[];
+  refused: RefusedMessage[];
+  checks?: Check[];
+  copy?: CopyProgress;
+  validation?: ValidationRecord[];
+  downtime?: Downtime;
+  loss?: Journal['loss'];
+  reportUrl?: string;
+}
+
+export const statusQuery = defineQuery<MigrationStatus>('status');
+/** Markdown of the report as far as the migration has got. */
+export const reportQuery = defineQuery<string>('report');
+/** The whole journal, for the HTML and JSON forms of the report. */
+export const journalQuery = defineQuery<Journal>('journal');
+export const decideUpdate = defineUpdate<MigrationStatus, [DecideRequest]>('decide');
+
+/** What a migration returns. */
+export interface MigrationResult {
+  outcome: NonNullable<Journal['outcome']>;
+  /** URL of the HTML report. */
+  reportArtifact: string;
+  downtimeMs?: number;
+  rows?: string;
+  differences?: number;
+}
+
+export type Parsed<Payload> = { ok: true; payload: Payload } | { ok: false; why: string };
+
+type Field = { name: string; type: 'string' | 'positive integer' | 'whole number'; required: boolean };
+
+const text = (name: string, required = true): Field => ({ name, type: 'string', required });
+
+/** The fields of every message, as signals are sent: payload types are not checked by anybody else. */
+const fields = {
+  approve: [text('gate'), text('by'), text('reason', false)],
+  reject: [text('gate'), text('by'), text('reason', false)],
+  rollback: [text('by'), text('reason'), text('words', false)],
+  retry: [text('by')],
+  skip: [text('step'), text('by'), text('reason')],
+  pause: [text('by'), text('reason', false)],
+  resume: [text('by')],
+  tune: [
+    { name: 'copyLanes', type: 'positive integer', required: false },
+    { name: 'maxBytesPerSecond', type: 'whole number', required: false },
+  ],
+} satisfies Record<string, Field[]>;
+
+export type MessageName = keyof typeof fields;
+
+interface Payloads {
+  approve: GateDecision;
+  reject: GateDecision;
+  rollback: RollbackRequest;
+  retry: RetryRequest;
+  skip: SkipRequest;
+  pause: PauseRequest;
+  resume: ResumeRequest;
+  tune: TuneRequest;
+}
+
+/** Checks the payload of a message; says what is wrong instead of throwing. */
+export function parseMessage<Name extends MessageName>(name: Name, payload: unknown): Parsed<Payloads[Name]> {
+  if (payload === null || typeof payload !== 'object' || Array.isArray(payload)) {
+    return { ok: false, why: `found ${JSON.stringify(payload) ?? 'nothing'}, expected a JSON object such as ${examples[name]}` };
+  }
+  const given = payload as Record<string, unknown>;
+  const known: Field[] = fields[name];
+  const wrong = known.flatMap((field) => problem(field, given[field.name]));
+  const unknown = Object.keys(given).filter((key) => !known.some((field) => field.name === key));
+  wrong.push(...unknown.map((key) => `${key} is not a field of ${name}`));
+  if (name === 'tune' && Object.keys(given).length === 0) wrong.push('one of copyLanes and maxBytesPerSecond must be there');
+  if (wrong.length > 0) return { ok: false, why: `${wrong.join('; ')}; for example ${examples[name]}` };
+  return { ok: true, payload: given as unknown as Payloads[Name] };
+}
+
+function problem(field: Field, value: unknown): string[] {
+  if (value === undefined || value === null) return field.required ? [`${field.name} is missing`] : [];
+  if (field.type === 'string') {
+    if (typeof value !== 'string') return [`${field.name} is ${JSON.stringify(value)}, expected text`];
+    return value.trim() ? [] : [`${field.name} is empty`];
+  }
+  const least = field.type === 'positive integer' ? 1 : 0;
+  const fits = typeof value === 'number' && Number.isInteger(value) && value >= least && (field.name !== 'copyLanes' || value <= 64);
+  return fits ? [] : [`${field.name} is ${JSON.stringify(value)}, expected a ${field.type}${field.name === 'copyLanes' ? ' up to 64' : ''}`];
+}
+
+/** Literal payloads: the only help that the Web UI's dialogs show. */
+export const examples: Record<MessageName, string> = {
+  approve: '{"gate": "cutover", "by": "anna", "reason": "checks are green"}',
+  reject: '{"gate": "cutover", "by": "anna", "reason": "month-end run is still going"}',
+  rollback: '{"by": "anna", "reason": "checkout is failing"}',
+  retry: '{"by": "anna"}',
+  skip: '{"step": "performance", "by": "anna", "reason": "no traffic at night"}',
+  pause: '{"by": "anna", "reason": "backup window"}',
+  resume: '{"by": "anna"}',
+  tune: '{"copyLanes": 8, "maxBytesPerSecond": 50000000}',
+};
