@@ -141,12 +141,57 @@ export interface CreatedObject {
   why?: string;
 }
 
+/** The runbook's dry run, on scratch servers. */
+export interface RehearsalRecord {
+  startedAt: string;
+  endedAt?: string;
+  durationMs?: number;
+  /** Copied, as text: may be beyond what a number holds. */
+  rows?: string;
+  errors: string[];
+  /** Undefined until it was compared. */
+  validationPassed?: boolean;
+}
+
+/** The five rows of the runbook's rollback table. */
+export type RollbackStepName = 'maintenance-mode' | 'source-primary' | 'application-switched' | 'smoke-on-source' | 'target-preserved';
+
+export interface RollbackRecord {
+  startedAt: string;
+  endedAt?: string;
+  durationMs?: number;
+  /** Who asked; undefined when a trigger, a timeout or a cancellation did. */
+  by?: string;
+  reason: string;
+  steps: {
+    name: RollbackStepName;
+    state: 'done' | 'failed' | 'not-needed' | 'running';
+    at?: string;
+    durationMs?: number;
+    /** One line: what was found, or why it was not needed. */
+    detail?: string;
+  }[];
+}
+
+/** What the plan asked for, as far as the report speaks of it. */
+export interface PlanFacts {
+  snapshot?: string;
+  rehearsal?: boolean;
+  application?: boolean;
+  monitorMs?: number;
+  retainSourceMs?: number;
+  maxRegressionPercent?: number;
+  triggers?: { errorRatePercent: number; slowdownPercent: number; probes: number; intervalMs: number; windowMs: number };
+}
+
 /** Everything that is known of one migration. */
 export interface Journal {
   migration: string;
   runId: string;
   kind: 'postgres' | 'calico';
-  plan: { name: string; strategy?: string; digest: string; source: string; target: string };
+  plan: { name: string; strategy?: string; digest: string; source: string; target: string; facts?: PlanFacts };
+  /** Of the servers: "PostgreSQL 15.18". */
+  versions?: { source: string; target: string };
   phase: string;
   outcome?: Outcome;
   startedAt: string;
@@ -171,6 +216,8 @@ export interface Journal {
     estimatedDurationMs?: number;
     acceptableDowntimeMs?: number;
   };
+  rehearsal?: RehearsalRecord;
+  rollback?: RollbackRecord;
   copy?: CopyProgress;
   tables?: TableRecord[];
   /** How many tables there are beyond those listed in `tables`. */
