@@ -13,16 +13,21 @@ export interface ArtifactReference {
   name: string;
 }
 
+/** What to store. A function is given a path on the store's own disk and writes the file there itself: for tools that seek in their output. */
+export type ArtifactContent = Readable | Buffer | string | ((path: string) => Promise<void>);
+
 export interface ArtifactStore {
   /**
    * Stores the content atomically: after a crash the artifact is there whole or not at all. Storing equal content again gives the same reference.
    * @throws ArtifactStoreUnavailable (retryable); PreconditionFailed when the store is full or not writable.
    */
-  put(migration: string, name: string, content: Readable | Buffer | string): Promise<ArtifactReference>;
+  put(migration: string, name: string, content: ArtifactContent): Promise<ArtifactReference>;
   /** A local path with the content, for tools that need a file. Checked against the digest. @throws VerificationMismatch, ArtifactStoreUnavailable */
   fetch(reference: ArtifactReference): Promise<string>;
   /** The content as text. @throws as `fetch` */
   read(reference: ArtifactReference): Promise<string>;
   /** Removes one artifact; nothing happens when it is gone already. */
   remove(reference: ArtifactReference): Promise<void>;
+  /** Bytes that can still be stored; undefined, or no such member, where that cannot be known. @throws as `put` */
+  freeBytes?(): Promise<number | undefined>;
 }

@@ -1,4 +1,5 @@
 // SQLSTATE and socket errors -> the closed set of failures. Cancellation always passes untouched.
+import { isNativeError } from 'node:util/types';
 import { CancelledFailure, ApplicationFailure } from '@temporalio/common';
 import { failure, type FailureType } from '../errors';
 
@@ -27,7 +28,7 @@ const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDO
  */
 export function postgresFailure(error: unknown, side: Side, doing: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
-  if (!(error instanceof Error)) return failure('PreconditionFailed', `${doing} failed on the ${side}: ${String(error)}`);
+  if (!(error instanceof Error) && !isNativeError(error)) return failure('PreconditionFailed', `${doing} failed on the ${side}: ${String(error)}`);
   if (error.name === 'AbortError') return error;
   const { code, detail, hint, message } = error as DriverError;
   const unavailable: FailureType = side === 'source' ? 'SourceUnavailable' : 'TargetUnavailable';
