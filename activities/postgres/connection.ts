@@ -2,10 +2,12 @@
 // ended on cancellation together with the query that runs in them.
 import { Client, type ClientConfig } from 'pg';
 import { parse } from 'pg-connection-string';
-import { readFile } from 'node:fs/promises';
-import { describeReference, type ConnectionReference, type SecretReference } from '../../plan/reference';
+import { describeReference, type ConnectionReference } from '../../plan/reference';
 import { failure } from '../errors';
+import { resolveSecret } from '../secret';
 import { postgresFailure, type Side } from './errors';
+
+export { resolveSecret };
 
 /** Text in, text out: no Date, no Number between two databases. */
 const untouched = { getTypeParser: () => (value: string) => value };
@@ -40,19 +42,6 @@ export interface SessionOptions {
   /** Extra settings for the session. */
   settings?: Record<string, string>;
   connectTimeoutMs?: number;
-}
-
-/** Reads what a reference stands for. @throws PreconditionFailed when the variable or file is missing or empty; never shows the content. */
-export async function resolveSecret(reference: SecretReference, environment: NodeJS.ProcessEnv = process.env): Promise<string> {
-  const what = describeReference(reference);
-  const text =
-    'env' in reference
-      ? environment[reference.env]
-      : await readFile(reference.file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-          throw failure('PreconditionFailed', `The secret in ${what} cannot be read by the worker: ${error.code}. Mount it on every worker and retry.`);
-        });
-  if (!text?.trim()) throw failure('PreconditionFailed', `The secret in ${what} is not set on the worker. Set it on every worker, restart the worker and retry.`);
-  return text.trim();
 }
 
 /** Where the reference points, without user and password: safe to show. */
