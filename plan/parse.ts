@@ -19,7 +19,9 @@ export function parsePostgresPlan(input: unknown): ParsedPlan<PostgresPlan> {
 
 /** "plan.tables.inclued: found …; expected …; fix: …", one line an issue. */
 export function describeIssues(issues: PlanIssue[]): string {
-  return issues.map(({ path, found, expected, fix }) => `${path}: found ${found}; expected ${expected}; fix: ${fix}`).join('\n');
+  return issues
+    .map(({ path, found, expected, fix }) => `${path}: found ${found}; expected ${expected}; fix: ${fix}`)
+    .join('\n');
 }
 
 function parseWith<Schema extends z.ZodType>(schema: Schema, input: unknown): ParsedPlan<z.output<Schema>> {
@@ -50,7 +52,12 @@ function explain(issue: z.core.$ZodIssue, base: Path): PlanIssue[] {
     }
     case 'invalid_key':
       return issue.issues.flatMap(() => [
-        { path: pathText(path), found: 'an unknown name', expected: 'a name of the plan reference', fix: 'correct the spelling or remove it' },
+        {
+          path: pathText(path),
+          found: 'an unknown name',
+          expected: 'a name of the plan reference',
+          fix: 'correct the spelling or remove it',
+        },
       ]);
     default:
       return [plain(path, issue)];
@@ -59,7 +66,9 @@ function explain(issue: z.core.$ZodIssue, base: Path): PlanIssue[] {
 
 /** Of the shapes that a value may have, the one it comes nearest to: not another type altogether, then fewest complaints. */
 function closestBranch(branches: z.core.$ZodIssue[][]): z.core.$ZodIssue[] | undefined {
-  const near = branches.filter((issues) => !issues.some((issue) => issue.path.length === 0 && issue.code !== 'unrecognized_keys'));
+  const near = branches.filter(
+    (issues) => !issues.some((issue) => issue.path.length === 0 && issue.code !== 'unrecognized_keys'),
+  );
   return near.sort((left, right) => left.length - right.length)[0];
 }
 
@@ -69,7 +78,10 @@ function isReferencePath(issue: z.core.$ZodIssue): boolean {
 
 function plain(path: Path, issue: z.core.$ZodIssue): PlanIssue {
   const missing = issue.input === undefined;
-  const expected = issue.message.replace(/^Invalid input: /, '').replace(/^expected /, '').replace(/, received .*$/, '');
+  const expected = issue.message
+    .replace(/^Invalid input: /, '')
+    .replace(/^expected /, '')
+    .replace(/, received .*$/, '');
   return {
     path: pathText(path),
     found: missing ? 'nothing' : foundText(path, issue.input),
@@ -79,12 +91,18 @@ function plain(path: Path, issue: z.core.$ZodIssue): PlanIssue {
 }
 
 function pathText(path: Path): string {
-  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : `${text}.${String(part)}`), 'plan');
+  return path.reduce<string>(
+    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : `${text}.${String(part)}`),
+    'plan',
+  );
 }
 
 function foundText(path: Path, value: unknown): string {
-  if (typeof value === 'string' && (looksSecret(value) || /token|password|secret/i.test(String(path.at(-1))))) return 'a secret (not shown)';
-  const text = JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'string' && looksSecret(inner) ? '(secret, not shown)' : inner));
+  if (typeof value === 'string' && (looksSecret(value) || /token|password|secret/i.test(String(path.at(-1)))))
+    return 'a secret (not shown)';
+  const text = JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === 'string' && looksSecret(inner) ? '(secret, not shown)' : inner,
+  );
   return text === undefined ? String(value) : text.length > 120 ? `${text.slice(0, 117)}…` : text;
 }
 

@@ -53,7 +53,12 @@ const namedQuerySchema = z.strictObject({ name: z.string().min(1), sql: z.string
 export type NamedQuery = z.infer<typeof namedQuerySchema>;
 
 const smokeSchema = z.union([
-  z.strictObject({ name: z.string().min(1), url: z.url({ protocol: /^https?$/ }), expectStatus: z.number().int().default(200), expectBody: z.string().optional() }),
+  z.strictObject({
+    name: z.string().min(1),
+    url: z.url({ protocol: /^https?$/ }),
+    expectStatus: z.number().int().default(200),
+    expectBody: z.string().optional(),
+  }),
   z.strictObject({ name: z.string().min(1), sql: z.string().min(1), expect: z.string().optional() }),
 ]);
 export type SmokeTest = z.infer<typeof smokeSchema>;
@@ -105,7 +110,12 @@ export type CopySettings = z.infer<typeof copySchema>;
 
 export const postgresPlanSchema = z
   .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'expected lower-case letters, digits and dashes, at most 41 characters, for instance "orders-to-18"'),
+    name: z
+      .string()
+      .regex(
+        /^[a-z0-9][a-z0-9-]{0,40}$/,
+        'expected lower-case letters, digits and dashes, at most 41 characters, for instance "orders-to-18"',
+      ),
     strategy: z.enum(['big-bang', 'incremental', 'dual-write', 'cdc']).default('big-bang'),
     source: connectionReferenceSchema,
     target: connectionReferenceSchema,
@@ -134,13 +144,28 @@ export const postgresPlanSchema = z
   })
   .superRefine((plan, context) => {
     if (plan.strategy !== 'big-bang') {
-      context.addIssue({ code: 'custom', path: ['strategy'], input: plan.strategy, message: 'expected "big-bang": the other strategies are not available in this version' });
+      context.addIssue({
+        code: 'custom',
+        path: ['strategy'],
+        input: plan.strategy,
+        message: 'expected "big-bang": the other strategies are not available in this version',
+      });
     }
     if (plan.reverseReplication && plan.strategy === 'big-bang') {
-      context.addIssue({ code: 'custom', path: ['reverseReplication'], input: true, message: 'expected false: the big-bang strategy has no reverse stream; leave the field out' });
+      context.addIssue({
+        code: 'custom',
+        path: ['reverseReplication'],
+        input: true,
+        message: 'expected false: the big-bang strategy has no reverse stream; leave the field out',
+      });
     }
     if (sameReference(plan.source, plan.target)) {
-      context.addIssue({ code: 'custom', path: ['target'], input: plan.target, message: 'expected a reference other than the one of source: a database is not migrated onto itself' });
+      context.addIssue({
+        code: 'custom',
+        path: ['target'],
+        input: plan.target,
+        message: 'expected a reference other than the one of source: a database is not migrated onto itself',
+      });
     }
   });
 

@@ -4,7 +4,10 @@ import { z } from 'zod';
 /** The name of an environment variable of the worker, or the path of a file that the worker can read. */
 export const secretReferenceSchema = z.union(
   [z.strictObject({ env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/) }), z.strictObject({ file: z.string().min(1) })],
-  { error: 'expected a reference: {"env": "NAME_OF_A_VARIABLE"} or {"file": "/path/to/secret"}; a secret itself is never written in a plan' },
+  {
+    error:
+      'expected a reference: {"env": "NAME_OF_A_VARIABLE"} or {"file": "/path/to/secret"}; a secret itself is never written in a plan',
+  },
 );
 export type SecretReference = z.infer<typeof secretReferenceSchema>;
 

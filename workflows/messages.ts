@@ -1,6 +1,15 @@
 // The messages that a migration understands: names, payloads, parsers. Shared by workflows, client and tests; no I/O, no Node.
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { Check, CopyProgress, Downtime, GateRecord, Journal, RefusedMessage, StepRecord, ValidationRecord } from '../journal/types';
+import type {
+  Check,
+  CopyProgress,
+  Downtime,
+  GateRecord,
+  Journal,
+  RefusedMessage,
+  StepRecord,
+  ValidationRecord,
+} from '../journal/types';
 
 export const taskQueue = 'migrations';
 export const migrationTypes = ['postgresMigration', 'calicoMigration'] as const;
@@ -131,14 +140,18 @@ interface Payloads {
 /** Checks the payload of a message; says what is wrong instead of throwing. */
 export function parseMessage<Name extends MessageName>(name: Name, payload: unknown): Parsed<Payloads[Name]> {
   if (payload === null || typeof payload !== 'object' || Array.isArray(payload)) {
-    return { ok: false, why: `found ${JSON.stringify(payload) ?? 'nothing'}, expected a JSON object such as ${examples[name]}` };
+    return {
+      ok: false,
+      why: `found ${JSON.stringify(payload) ?? 'nothing'}, expected a JSON object such as ${examples[name]}`,
+    };
   }
   const given = payload as Record<string, unknown>;
   const known: Field[] = fields[name];
   const wrong = known.flatMap((field) => problem(field, given[field.name]));
   const unknown = Object.keys(given).filter((key) => !known.some((field) => field.name === key));
   wrong.push(...unknown.map((key) => `${key} is not a field of ${name}`));
-  if (name === 'tune' && Object.keys(given).length === 0) wrong.push('one of copyLanes and maxBytesPerSecond must be there');
+  if (name === 'tune' && Object.keys(given).length === 0)
+    wrong.push('one of copyLanes and maxBytesPerSecond must be there');
   if (wrong.length > 0) return { ok: false, why: `${wrong.join('; ')}; for example ${examples[name]}` };
   return { ok: true, payload: given as unknown as Payloads[Name] };
 }
@@ -150,8 +163,16 @@ function problem(field: Field, value: unknown): string[] {
     return value.trim() ? [] : [`${field.name} is empty`];
   }
   const least = field.type === 'positive integer' ? 1 : 0;
-  const fits = typeof value === 'number' && Number.isInteger(value) && value >= least && (field.name !== 'copyLanes' || value <= 64);
-  return fits ? [] : [`${field.name} is ${JSON.stringify(value)}, expected a ${field.type}${field.name === 'copyLanes' ? ' up to 64' : ''}`];
+  const fits =
+    typeof value === 'number' &&
+    Number.isInteger(value) &&
+    value >= least &&
+    (field.name !== 'copyLanes' || value <= 64);
+  return fits
+    ? []
+    : [
+        `${field.name} is ${JSON.stringify(value)}, expected a ${field.type}${field.name === 'copyLanes' ? ' up to 64' : ''}`,
+      ];
 }
 
 /** Literal payloads: the only help that the Web UI's dialogs show. */

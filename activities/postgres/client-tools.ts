@@ -27,7 +27,13 @@ export function runTool(
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
     const child = spawn(path, args, {
-      env: { PATH: process.env.PATH, LD_LIBRARY_PATH: process.env.LD_LIBRARY_PATH, HOME: process.env.HOME, LC_ALL: 'C', ...options.environment },
+      env: {
+        PATH: process.env.PATH,
+        LD_LIBRARY_PATH: process.env.LD_LIBRARY_PATH,
+        HOME: process.env.HOME,
+        LC_ALL: 'C',
+        ...options.environment,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const stdout: Buffer[] = [];

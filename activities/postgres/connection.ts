@@ -65,7 +65,9 @@ export class PostgresConnections {
     const config = await this.parsed(reference);
     const text = await this.connectionString(reference);
     const query = /^\w+:\/\//.test(text) ? new URL(text).searchParams : new URLSearchParams();
-    const tls = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].flatMap((key) => (query.has(key) ? [[`PG${key.toUpperCase()}`, query.get(key)]] : []));
+    const tls = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].flatMap((key) =>
+      query.has(key) ? [[`PG${key.toUpperCase()}`, query.get(key)]] : [],
+    );
     const pairs = [
       ['PGHOST', config.host],
       ['PGPORT', config.port],
@@ -79,7 +81,12 @@ export class PostgresConnections {
 
   async address(reference: ConnectionReference): Promise<Address> {
     const { host, port, database, user } = await this.parsed(reference);
-    return { host: host ?? 'localhost', port: Number(port ?? 5432), database: database ?? user ?? '', user: user ?? '' };
+    return {
+      host: host ?? 'localhost',
+      port: Number(port ?? 5432),
+      database: database ?? user ?? '',
+      user: user ?? '',
+    };
   }
 
   /** Opens one session; the caller ends it. Aborting the signal cancels the running query and ends the session. @throws failures of the closed set */
@@ -94,7 +101,9 @@ export class PostgresConnections {
       application_name: `${applicationNamePrefix} ${purpose}`,
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
       keepAlive: true,
-      options: Object.entries(settings).map(([key, value]) => `-c ${key}=${value.replaceAll(/([\\ ])/g, '\\$1')}`).join(' '),
+      options: Object.entries(settings)
+        .map(([key, value]) => `-c ${key}=${value.replaceAll(/([\\ ])/g, '\\$1')}`)
+        .join(' '),
     } as ClientConfig);
     // Without a listener a connection lost while idle would end the process; the next query reports it.
     client.on('error', () => undefined);
@@ -110,7 +119,11 @@ export class PostgresConnections {
   }
 
   /** Runs `work` in a session of its own and ends it. Driver errors come out as failures of the closed set, told as "`purpose` failed on the …". */
-  async withSession<Result>(reference: ConnectionReference, options: SessionOptions, work: (client: Client) => Promise<Result>): Promise<Result> {
+  async withSession<Result>(
+    reference: ConnectionReference,
+    options: SessionOptions,
+    work: (client: Client) => Promise<Result>,
+  ): Promise<Result> {
     const client = await this.open(reference, options);
     try {
       return await work(client);
@@ -124,7 +137,11 @@ export class PostgresConnections {
 
   private async cancelRunning(config: ClientConfig, client: Client): Promise<void> {
     const { processID } = client as unknown as { processID: number | null };
-    const canceller = new Client({ ...config, application_name: `${applicationNamePrefix} cancel`, connectionTimeoutMillis: 5_000 });
+    const canceller = new Client({
+      ...config,
+      application_name: `${applicationNamePrefix} cancel`,
+      connectionTimeoutMillis: 5_000,
+    });
     canceller.on('error', () => undefined);
     try {
       await canceller.connect();
@@ -150,7 +167,10 @@ export class PostgresConnections {
         ssl: ssl as ClientConfig['ssl'],
       };
     } catch {
-      throw failure('PreconditionFailed', `The content of ${describeReference(reference)} is not a PostgreSQL connection string (it is not shown). Write it as postgresql://user@host:5432/database.`);
+      throw failure(
+        'PreconditionFailed',
+        `The content of ${describeReference(reference)} is not a PostgreSQL connection string (it is not shown). Write it as postgresql://user@host:5432/database.`,
+      );
     }
   }
 }

@@ -13,14 +13,37 @@ interface DriverError extends Error {
 
 const byState: [pattern: RegExp, type: FailureType | 'unavailable', advice: string][] = [
   [/^28/, 'AuthDenied', 'Check user, password and pg_hba.conf behind the reference.'],
-  [/^42501$/, 'AuthDenied', 'Grant the missing privilege to the role of the connection; preflight prints the statements.'],
+  [
+    /^42501$/,
+    'AuthDenied',
+    'Grant the missing privilege to the role of the connection; preflight prints the statements.',
+  ],
   [/^3D000$/, 'PreconditionFailed', 'Create the database, or correct its name behind the reference.'],
   [/^(53100|53200)$/, 'unavailable', 'Free disk or memory on the server; the step goes on by itself then.'],
-  [/^(53|57P0|58|08|XX000|40|55P03|57014|25006|72)/, 'unavailable', 'It is tried again by itself; look at the server when that lasts.'],
-  [/^(23|42P0[467]|42710|42723|42701)/, 'TargetConflict', 'Look at the named object; something other than this migration has written to it.'],
+  [
+    /^(53|57P0|58|08|XX000|40|55P03|57014|25006|72)/,
+    'unavailable',
+    'It is tried again by itself; look at the server when that lasts.',
+  ],
+  [
+    /^(23|42P0[467]|42710|42723|42701)/,
+    'TargetConflict',
+    'Look at the named object; something other than this migration has written to it.',
+  ],
 ];
 
-const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN', 'ENOENT', 'CONNECT_TIMEOUT']);
+const socketCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+  'EPIPE',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+  'ENOENT',
+  'CONNECT_TIMEOUT',
+]);
 
 /**
  * Turns whatever a driver call threw into a failure of the closed set; failures of that set and cancellations come back as they are.
@@ -28,18 +51,29 @@ const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDO
  */
 export function postgresFailure(error: unknown, side: Side, doing: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
-  if (!(error instanceof Error) && !isNativeError(error)) return failure('PreconditionFailed', `${doing} failed on the ${side}: ${String(error)}`);
+  if (!(error instanceof Error) && !isNativeError(error))
+    return failure('PreconditionFailed', `${doing} failed on the ${side}: ${String(error)}`);
   if (error.name === 'AbortError') return error;
   const { code, detail, hint, message } = error as DriverError;
   const unavailable: FailureType = side === 'source' ? 'SourceUnavailable' : 'TargetUnavailable';
   const said = [message, detail, hint].filter(Boolean).join(' · ');
   if (!code || socketCodes.has(code) || /terminated|timeout|ended|closed/i.test(message)) {
     if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || socketCodes.has(code)) {
-      return failure(unavailable, `${doing} failed on the ${side}: ${said}. It is tried again by itself; check that the server runs and can be reached from the worker.`, { code }, error);
+      return failure(
+        unavailable,
+        `${doing} failed on the ${side}: ${said}. It is tried again by itself; check that the server runs and can be reached from the worker.`,
+        { code },
+        error,
+      );
     }
   }
   const row = byState.find(([pattern]) => pattern.test(code ?? ''));
   const type = !row ? 'PreconditionFailed' : row[1] === 'unavailable' ? unavailable : row[1];
   const advice = row ? row[2] : 'Look at the statement that failed and retry the step.';
-  return failure(type, `${doing} failed on the ${side}: ${said} (SQLSTATE ${code}). ${advice}`, { sqlState: code }, error);
+  return failure(
+    type,
+    `${doing} failed on the ${side}: ${said} (SQLSTATE ${code}). ${advice}`,
+    { sqlState: code },
+    error,
+  );
 }

@@ -12,5 +12,7 @@ export function quoteQualified(schema: string, name: string): string {
 
 /** `it's` -> `'it''s'`, with standard_conforming_strings on, which every session of ours sets. */
 export function quoteLiteral(text: string): string {
-  return text.includes('\\') ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`;
+  return text.includes('\\')
+    ? ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+    : `'${text.replaceAll("'", "''")}'`;
 }

@@ -43,7 +43,9 @@ export async function openLedger(target: Client, migration: string): Promise<voi
 
 /** Whether the ledger is there and belongs to the migration. */
 export async function ownsLedger(target: Client, migration: string): Promise<boolean> {
-  const { rows } = await target.query<{ there: string | null }>(`select to_regclass('${ledgerSchema}.migration')::text as there`);
+  const { rows } = await target.query<{ there: string | null }>(
+    `select to_regclass('${ledgerSchema}.migration')::text as there`,
+  );
   if (!rows[0]?.there) return false;
   const owner = await target.query<{ id: string }>(`select id from ${ledgerSchema}.migration`);
   return owner.rows[0]?.id === migration;
@@ -58,7 +60,10 @@ export async function dropLedger(target: Client, migration: string): Promise<boo
 
 /** What was noted under a milestone, or undefined. */
 export async function readMilestone(target: Client, name: string): Promise<Record<string, unknown> | undefined> {
-  const { rows } = await target.query<{ detail: string }>(`select detail::text as detail from ${ledgerSchema}.milestone where name = $1`, [name]);
+  const { rows } = await target.query<{ detail: string }>(
+    `select detail::text as detail from ${ledgerSchema}.milestone where name = $1`,
+    [name],
+  );
   return rows[0] ? (JSON.parse(rows[0].detail) as Record<string, unknown>) : undefined;
 }
 

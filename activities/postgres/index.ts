@@ -1,0 +1,41 @@
+// The PostgreSQL activities, composed.
+import type { PostgresDependencies } from '../dependencies';
+import { createCopyActivities } from './copy';
+import { createAnalyzeActivities } from './analyze';
+import { createBaselineActivities } from './baseline';
+import { createDigestActivities } from './digest';
+import { createFenceActivities } from './fence';
+import { createFidelityActivities } from './fidelity';
+import { createIdentifyActivities } from './identify';
+import { createLargeObjectActivities } from './large-objects';
+import { createLeftoverActivities } from './leftovers';
+import { createLossActivities } from './loss';
+import { createMonitorActivities } from './monitor';
+import { createPreflightActivities } from './preflight';
+import { createRoleActivities } from './roles';
+import { createSchemaActivities } from './schema';
+import { createSequenceActivities } from './sequences';
+import { createSnapshotActivities } from './snapshot';
+import { createValidationActivities } from './validate';
+
+export function createPostgresActivities(dependencies: PostgresDependencies) {
+  return {
+    ...createIdentifyActivities(dependencies),
+    ...createPreflightActivities(dependencies),
+    ...createBaselineActivities(dependencies),
+    ...createRoleActivities(dependencies),
+    ...createSnapshotActivities(dependencies),
+    ...createSchemaActivities(dependencies),
+    ...createFenceActivities(dependencies),
+    ...createCopyActivities(dependencies),
+    ...createSequenceActivities(dependencies),
+    ...createLargeObjectActivities(dependencies),
+    ...createAnalyzeActivities(dependencies),
+    ...createDigestActivities(dependencies),
+    ...createFidelityActivities(dependencies),
+    ...createValidationActivities(dependencies),
+    ...createMonitorActivities(dependencies),
+    ...createLossActivities(dependencies),
+    ...createLeftoverActivities(dependencies),
+  };
+}

@@ -1,0 +1,48 @@
+// Named, complete profiles of how activities are run. Every one waits until a cancelled activity has really stopped:
+// the undo of a copy must never run beside the copy.
+import type { RetryPolicy } from '@temporalio/common';
+import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
+import type { MigrationActivities } from '../activities';
+import { permanentFailureTypes } from '../journal/failure-types';
+
+const cancellationType = 'WAIT_CANCELLATION_COMPLETED';
+
+/** Some five minutes of trying again; then the step is blocked and a person decides. */
+const patient = {
+  initialInterval: '1s',
+  backoffCoefficient: 2,
+  maximumInterval: '30s',
+  maximumAttempts: 15,
+  nonRetryableErrorTypes: [...permanentFailureTypes],
+} satisfies RetryPolicy;
+/** An endpoint that does not answer: some half a minute, since people wait for it. */
+const brief = { ...patient, maximumInterval: '10s', maximumAttempts: 5 } satisfies RetryPolicy;
+
+const profiles = {
+  /** Seconds; no heartbeat, so a dead worker is noticed by the time limit. */
+  quick: { startToCloseTimeout: '60s', retry: patient, cancellationType },
+  /** Minutes to days; heartbeats every two seconds, so a dead worker is noticed within 15. */
+  long: { startToCloseTimeout: '30d', heartbeatTimeout: '15s', retry: patient, cancellationType },
+  /** Calls of the application's endpoints. */
+  application: { startToCloseTimeout: '2m', retry: brief, cancellationType },
+  /** Compensations: tried for a while, then the other compensations get their turn and the runbook comes back to it. */
+  undo: { startToCloseTimeout: '1h', heartbeatTimeout: '15s', retry: brief, cancellationType },
+  /** Compensations that take seconds and do not heartbeat. */
+  quickUndo: { startToCloseTimeout: '60s', retry: brief, cancellationType },
+} satisfies Record<string, ActivityOptions>;
+
+export type Profile = keyof typeof profiles;
+
+/** The server cuts summaries at 200 bytes; so do we, at a place we choose. */
+const summaryLimit = 180;
+
+/**
+ * The activities, to be called once: `run('long', 'Copy lane 1').copyLane({…})`. The summary is what the Web UI shows
+ * in place of the activity's name.
+ */
+export function run(profile: Profile, summary: string): ReturnType<typeof proxyActivities<MigrationActivities>> {
+  return proxyActivities<MigrationActivities>({
+    ...profiles[profile],
+    summary: summary.replaceAll(/\s+/g, ' ').slice(0, summaryLimit),
+  });
+}

@@ -1,0 +1,90 @@
+// The journal as the Web UI shows it (Current Details): CommonMark lists, below 2 KB, with the exact command for what is waited for. Pure.
+import { formatDurationMs } from '../plan/duration';
+import type { GateRecord, Journal, StepRecord } from '../journal/types';
+import { describeProgress } from './gate';
+
+const limit = 1_950;
+
+const marks: Record<StepRecord['state'], string> = {
+  running: '▶',
+  done: '✔',
+  failed: '✖',
+  skipped: '↷',
+  undoing: '◀',
+  undone: '↩',
+  'undo-failed': '✖',
+};
+
+/** Markdown for `setCurrentDetails`. What people must act on comes first; old steps give way when space is short. */
+export function renderDetails(journal: Journal): string {
+  const head = [
+    `**${journal.outcome ?? journal.phase}** · ${journal.kind} · ${journal.plan.strategy ?? ''} · ${journal.plan.source} → ${journal.plan.target}`,
+  ];
+  if (journal.reason) head.push(oneLine(journal.reason, 300));
+  if (journal.paused)
+    head.push(`**Paused** by ${oneLine(journal.paused.by, 40)}: \`${signal(journal, 'resume', '{"by":"YOU"}')}\``);
+  const open = journal.gates.find(({ state }) => state === 'open');
+  const waiting = [
+    ...(open ? gateLines(journal, open) : []),
+    ...blockedLines(journal),
+    ...copyLines(journal),
+    ...refusedLines(journal),
+  ];
+  const fixed = [...head, ...waiting].join('\n\n');
+  const room = limit - byteLength(fixed);
+  const steps = journal.steps.map(stepLine);
+  while (steps.length > 0 && byteLength(steps.join('\n')) > room) steps.shift();
+  return `${fixed}\n\n${steps.join('\n')}`.trim();
+}
+
+function gateLines(journal: Journal, gate: GateRecord): string[] {
+  const evidence = gate.evidence.slice(0, 6).map((line) => `- ${oneLine(line, 110)}`);
+  const until = gate.closesAt ? `, until ${gate.closesAt} (then ${gate.onTimeout})` : '';
+  return [
+    `**Waiting for you: gate \`${gate.name}\`** (${describeProgress(gate)}${until})`,
+    evidence.join('\n'),
+    `\`${signal(journal, 'approve', `{"gate":"${gate.name}","by":"YOU"}`)}\` or \`reject\``,
+  ].filter(Boolean);
+}
+
+function blockedLines(journal: Journal): string[] {
+  if (!journal.blocked) return [];
+  const { step, failure, skippable } = journal.blocked;
+  const choices = ['retry', ...(skippable ? ['skip'] : []), 'rollback'].join(' | ');
+  return [
+    `**Blocked at \`${step}\`**: ${oneLine(failure, 420)}`,
+    `\`${signal(journal, 'retry', '{"by":"YOU"}')}\` (${choices})`,
+  ];
+}
+
+function copyLines(journal: Journal): string[] {
+  const { copy } = journal;
+  if (!copy || copy.chunksDone === copy.chunksTotal) return [];
+  const share = copy.bytesTotal === 0 ? 100 : Math.floor((100 * copy.bytesCopied) / copy.bytesTotal);
+  const eta = copy.etaMs === undefined ? '' : `, ${formatDurationMs(copy.etaMs)} to go`;
+  return [`Copied ${share} % (${copy.tablesDone} of ${copy.tablesTotal} tables)${eta}`];
+}
+
+function refusedLines(journal: Journal): string[] {
+  const last = journal.refused.at(-1);
+  return last ? [`Last refused: \`${oneLine(last.name, 30)}\` at ${last.at}: ${oneLine(last.why, 240)}`] : [];
+}
+
+function stepLine(step: StepRecord): string {
+  const time = step.durationMs === undefined ? '' : ` (${formatDurationMs(step.durationMs)})`;
+  const result = step.failure ?? step.result;
+  return `- ${marks[step.state]} ${oneLine(step.title, 60)}${time}${result ? `: ${oneLine(result, 90)}` : ''}`;
+}
+
+function signal(journal: Journal, name: string, input: string): string {
+  return `temporal workflow signal -w ${journal.migration} --name ${name} --input '${input}'`;
+}
+
+function oneLine(text: string, most: number): string {
+  const flat = text.replaceAll(/\s+/g, ' ').trim();
+  return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat;
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

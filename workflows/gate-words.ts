@@ -1,0 +1,13 @@
+// What approving and rejecting each gate means, in one line: shown in timers, details and the command.
+import type { GateName } from '../plan/gates';
+
+export const gateWords: Record<GateName, string> = {
+  start: 'approve to begin (nothing has been changed yet), reject to leave everything as it is',
+  'go-live': 'approve if the rehearsal is good evidence, reject to leave production as it is',
+  cutover: 'approve to stop writes and move the data now, reject to undo the preparation',
+  'stop-writes': 'approve when nothing writes to the source any more, reject to undo',
+  'switch-application': 'approve when the application uses the new side, reject to undo',
+  'continue-after-breach': 'approve to go on in spite of the breach, reject to be asked for the way back',
+  accept: 'approve to keep the new side for good, reject to keep watching',
+  'retire-source': 'approve to retire the source as the plan says, reject to keep it as it is',
+};

@@ -1,0 +1,97 @@
+// Runbook step 4b: nothing writes to the source any more, and it is proved. From the fence on the deadline runs.
+import { run } from '../activity-options';
+import { needed, type PostgresMigration } from './migration';
+
+/** Maintenance mode of the application, or a person who says that writing has stopped. */
+export async function stopWrites(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  const { application } = plan;
+  runbook.phase('freeze');
+  runbook.journal.downtime = { startedAt: runbook.now().toISOString() };
+  if (!application) {
+    await runbook.gate('stop-writes', [
+      'the plan names no application: put it into maintenance mode by hand',
+      'the fence then ends every session but ours',
+    ]);
+    return;
+  }
+  await runbook.step(
+    'maintenance-mode',
+    'Put the application into maintenance mode',
+    () =>
+      run('application', 'POST /admin/maintenance-mode').setMaintenanceMode({
+        application,
+        enabled: true,
+        migration: scope.migration,
+        reason: `migration ${plan.name}`,
+      }),
+    {
+      downtime: true,
+      undoTitle: 'Take the application back to normal mode on the source',
+      undo: async () => {
+        await run('application', 'POST /admin/normal-mode').setNormalMode({ application });
+        endDowntime(migration);
+        return 'the application writes to the source again';
+      },
+      describe: ({ status }) => `answered ${status}`,
+    },
+  );
+}
+
+/** The fence on the source, and the proof that nothing writes behind it. */
+export async function fenceSource(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  const side = 'source' as const;
+  const former = await runbook.step(
+    'inspect-access',
+    'Record who may connect to the source now',
+    () => run('quick', 'Record access to the source before the fence').inspectAccess({ scope, side }),
+    {
+      downtime: true,
+      describe: ({ connectionLimit, mechanism }) => `connection limit ${connectionLimit}, fence by ${mechanism}`,
+    },
+  );
+  migration.sourceAccess = needed(former, 'former access');
+  const access = migration.sourceAccess;
+
+  await runbook.step(
+    'fence',
+    'Raise the fence on the source',
+    () => run('quick', 'Raise the fence on the source').raiseFence({ scope, side, former: access }),
+    {
+      downtime: true,
+      undoTitle: 'Lower the fence on the source',
+      undo: async () => {
+        const { lowered } = await run('quickUndo', 'Lower the fence on the source').lowerFence({
+          scope,
+          side,
+          former: access,
+        });
+        if (!plan.application) endDowntime(migration);
+        return lowered ? 'the source takes writes again' : 'the fence was not up';
+      },
+      describe: ({ endedSessions, holes }) =>
+        `${endedSessions} sessions ended${holes.length > 0 ? `; not kept out: ${holes.join(', ')}` : ''}`,
+    },
+  );
+
+  await runbook.step(
+    'prove-silence',
+    'Prove that nothing writes to the source',
+    () => run('quick', 'Prove silence on the source').proveSilence({ scope, side, former: access }),
+    {
+      downtime: true,
+      describe: ({ evidence }) => evidence.join('; '),
+    },
+  );
+}
+
+/** The application can write again, on whichever side. */
+export function endDowntime({ runbook }: PostgresMigration): void {
+  const { downtime } = runbook.journal;
+  if (!downtime || downtime.endedAt) return;
+  const now = runbook.now();
+  downtime.endedAt = now.toISOString();
+  downtime.durationMs = now.getTime() - Date.parse(downtime.startedAt);
+  runbook.show();
+}

@@ -1,0 +1,38 @@
+// What the phases of one PostgreSQL migration share: the plan, the runbook, and what earlier phases found.
+import type { ArtifactReference } from '../../activities/artifacts/store';
+import type { PostgresScope } from '../../activities/postgres/scope';
+import type { FormerAccess } from '../../activities/postgres/fence';
+import type { MigrationFacts } from '../../activities/postgres/preflight';
+import type { WriteMark } from '../../activities/postgres/loss';
+import type { PostgresPlan } from '../../plan/postgres';
+import type { Runbook } from '../runbook';
+
+export interface PostgresMigration {
+  plan: PostgresPlan;
+  scope: PostgresScope;
+  runbook: Runbook;
+  facts?: MigrationFacts;
+  /** Medians of the plan's queries on the source. */
+  performance: { name: string; medianMs: number }[];
+  /** The target before we touched it. */
+  inventory?: ArtifactReference;
+  /** The schema of the source: pg_dump archive and normal form. */
+  archive?: ArtifactReference;
+  catalog?: ArtifactReference;
+  /** Access to the source before the fence. */
+  sourceAccess?: FormerAccess;
+  /** All tables with rows, bytes and digests, as JSON. */
+  tables?: ArtifactReference;
+  rows?: string;
+  /** The target's write counters at the switch. */
+  writeMark?: WriteMark;
+  /** Asked for by `tune` and not yet handed to the ledger. */
+  tuning?: { copyLanes?: number; maxBytesPerSecond?: number };
+  lanes: number;
+}
+
+/** A step that cannot have been skipped gives its result; a phase that needs what another left out is a defect. */
+export function needed<Value>(value: Value | undefined, what: string): Value {
+  if (value === undefined) throw new Error(`${what} is not there: an earlier phase did not run`);
+  return value;
+}

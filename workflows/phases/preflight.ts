@@ -1,0 +1,125 @@
+// Runbook section 1 and 2: is it possible, how is it now, and why this way. Nothing is changed.
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { Check } from '../../journal/types';
+import { formatDurationMs, parseDurationMs } from '../../plan/duration';
+import { run } from '../activity-options';
+import { recommendStrategy } from '../strategies/recommend';
+import { needed, type PostgresMigration } from './migration';
+
+export async function preflight(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  const { journal } = runbook;
+  runbook.phase('preflight');
+
+  await runbook.step(
+    'identify',
+    'Resolve the references of the plan',
+    async () => {
+      const identity = await run('quick', `Resolve the references of ${plan.name}`).identifyPlan({ plan });
+      Object.assign(journal.plan, identity);
+      return identity;
+    },
+    { describe: ({ source, target }) => `${source} to ${target}` },
+  );
+
+  await runbook.step('preflight', 'Check both sides before anything is changed', () => checkEverything(migration), {
+    describe: (checks) => countOutcomes(checks),
+  });
+
+  await runbook.step(
+    'baseline',
+    'Record baseline metrics of the source',
+    async () => {
+      const baseline = await run('long', 'Baseline: sizes, exact counts, query times').measureBaseline({
+        scope,
+        queries: plan.validation.performance.queries,
+      });
+      journal.baseline = baseline.metrics;
+      migration.performance = baseline.performance;
+      return baseline.metrics;
+    },
+    { describe: ({ tables, rows, databaseBytes }) => `${tables} tables, ${rows} rows, ${megabytes(databaseBytes)}` },
+  );
+
+  recordDecision(migration);
+}
+
+async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
+  const { runbook, plan, scope } = migration;
+  const { journal } = runbook;
+  const { checks, facts } = await run('long', 'Preflight checks on source and target').preflight({
+    scope,
+    strategy: plan.strategy,
+    roles: plan.roles,
+    waivers: plan.waivers,
+    snapshot: plan.snapshot,
+    validation: plan.validation,
+    rehearsal: plan.rehearsal,
+  });
+  if (plan.application) {
+    checks.push(
+      await run('application', 'Is the application reachable and does it know us').checkApplication({
+        application: plan.application,
+      }),
+    );
+  }
+  journal.preflight = checks;
+  journal.versions = { source: `PostgreSQL ${facts.sourceVersion}`, target: `PostgreSQL ${facts.targetVersion}` };
+  runbook.show();
+  const failed = checks.filter(({ outcome }) => outcome === 'fail');
+  if (failed.length > 0) {
+    throw ApplicationFailure.nonRetryable(
+      `${failed.length} of ${checks.length} checks failed; nothing has been changed. ${failed.map(describeCheck).join(' | ')} Mend them and retry.`,
+      'PreconditionFailed',
+    );
+  }
+  migration.facts = facts;
+  return checks;
+}
+
+function recordDecision({ runbook, plan, facts }: PostgresMigration): void {
+  const { decision } = plan;
+  const minutes = (amount: number | undefined): number | undefined =>
+    amount === undefined ? undefined : amount * 60_000;
+  const recommendation = recommendStrategy({
+    ...needed(facts, 'facts'),
+    acceptableDowntimeMs: minutes(decision.acceptableDowntimeMinutes),
+  });
+  runbook.journal.decision = {
+    strategy: plan.strategy,
+    recommended: recommendation.recommended,
+    reasons: recommendation.reasons,
+    rationale: decision.rationale,
+    estimatedDurationMs: minutes(decision.estimatedDurationMinutes) ?? recommendation.estimatedFreezeMs,
+    acceptableDowntimeMs: minutes(decision.acceptableDowntimeMinutes),
+  };
+  runbook.show();
+}
+
+/** What the people at the `start` gate should see. */
+export function startEvidence({ runbook, plan, facts }: PostgresMigration): string[] {
+  const { preflight: checks = [], baseline, decision } = runbook.journal;
+  const warnings = checks.filter(({ outcome }) => outcome === 'warn');
+  return [
+    `checks: ${countOutcomes(checks)}`,
+    ...warnings.slice(0, 8).map((check) => `warning ${describeCheck(check)}`),
+    `source PostgreSQL ${facts?.sourceVersion}, target PostgreSQL ${facts?.targetVersion}`,
+    `${baseline?.tables} tables, ${baseline?.rows} rows, ${megabytes(baseline?.databaseBytes ?? 0)}`,
+    `strategy ${plan.strategy}; the facts speak for ${decision?.recommended}: ${decision?.reasons.join('; ')}`,
+    `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
+  ];
+}
+
+function countOutcomes(checks: Check[]): string {
+  const count = (outcome: Check['outcome']): number => checks.filter((check) => check.outcome === outcome).length;
+  return `${count('pass')} passed, ${count('warn')} warnings, ${count('fail')} failed`;
+}
+
+function describeCheck({ name, side, found, fix }: Check): string {
+  return `${name} (${side}): ${found}${fix ? `; fix: ${fix}` : ''}`;
+}
+
+/** 512_000_000 -> "512 MB": decimal megabytes. */
+export function megabytes(bytes: number): string {
+  return bytes < 10_000_000 ? `${(bytes / 1_000_000).toFixed(1)} MB` : `${Math.round(bytes / 1_000_000)} MB`;
+}

@@ -1,0 +1,69 @@
+// Runbook step 4d: the application goes over to the target, and the point of no return. Until then everything can be undone.
+import { run } from '../activity-options';
+import { endDowntime } from './freeze';
+import type { PostgresMigration } from './migration';
+
+/** Target healthy, application pointed at it, still in maintenance mode. */
+export async function switchApplication(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  const { application } = plan;
+  runbook.phase('switch');
+  migration.writeMark = await runbook.step(
+    'mark-writes',
+    'Note the write counters of the target',
+    () => run('quick', 'Write counters of the target at the switch').markWrites({ scope }),
+    {
+      downtime: true,
+      describe: () => 'noted: what is written from here on would be lost by going back',
+    },
+  );
+  if (!application) {
+    await runbook.gate('switch-application', [
+      'every validation has passed; the source is fenced',
+      'point the application at the target, keep it from writing until you approve',
+    ]);
+    return;
+  }
+  await runbook.step(
+    'target-health',
+    'Ask the application whether the target is healthy',
+    () => run('application', 'POST /admin/target-health-check').checkTargetHealth({ application }),
+    { downtime: true, describe: () => 'healthy' },
+  );
+  await runbook.step(
+    'switch-datastore',
+    `Switch the application to ${application.switchTarget}`,
+    () =>
+      run('application', `POST /admin/switch-datastore ${application.switchTarget}`).switchDatastore({
+        application,
+        to: 'target',
+      }),
+    {
+      downtime: true,
+      undoTitle: `Switch the application back to ${application.switchSource}`,
+      undo: async () => {
+        await run('application', `POST /admin/switch-datastore ${application.switchSource}`).switchDatastore({
+          application,
+          to: 'source',
+        });
+        return 'switched back';
+      },
+      describe: () => `uses ${application.switchTarget}`,
+    },
+  );
+}
+
+/** The target takes writes from here on. */
+export async function resumeWrites(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan } = migration;
+  const { application } = plan;
+  if (application) {
+    await runbook.step(
+      'normal-mode',
+      'Take the application back to normal mode, on the target',
+      () => run('application', 'POST /admin/normal-mode').setNormalMode({ application }),
+      { downtime: true, describe: () => 'the application writes to the target' },
+    );
+  }
+  endDowntime(migration);
+}

@@ -1,0 +1,169 @@
+// Runbook section 5: the proof. Every row of every table, every object, and whatever the plan declares; what could not be
+// verified is not passed.
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { ValidationRecord } from '../../journal/types';
+import { run } from '../activity-options';
+import { needed, type PostgresMigration } from './migration';
+
+export async function validate(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  const { journal } = runbook;
+  const { validation } = plan;
+  runbook.phase('validate');
+  journal.validation = [];
+  let attempt = 0;
+
+  await runbook.step(
+    'compare-rows',
+    'Compare every row of every table',
+    async () => {
+      attempt += 1;
+      const compared = await run('long', 'Digest every table in both databases').compareTables({
+        scope,
+        checksum: validation.checksum,
+        lanes: plan.copy.lanes,
+        attempt: `${journal.runId}-${attempt}`,
+      });
+      migration.tables = compared.artifact;
+      journal.tables = mergeTables(journal.tables ?? [], compared.tables);
+      journal.tablesNotListed = compared.tablesNotListed;
+      return requirePassed(migration, compared.records);
+    },
+    { downtime: true, describe: describeRecords },
+  );
+
+  await runbook.step(
+    'compare-objects',
+    'Compare sequences and large objects',
+    async () => {
+      const sequences = await run('long', 'Compare sequences').compareSequences({ scope });
+      const largeObjects = await run('long', 'Compare large objects').compareLargeObjects({ scope });
+      return requirePassed(migration, [sequences, largeObjects]);
+    },
+    { downtime: true, describe: describeRecords },
+  );
+
+  await runbook.step(
+    'fidelity',
+    'Compare the schemas of both sides, object by object',
+    async () => {
+      const compared = await run('long', 'Fidelity of the schema').compareFidelity({
+        scope,
+        accept: validation.acceptDifferences,
+      });
+      journal.fidelity = {
+        compared: compared.compared,
+        accepted: compared.accepted,
+        differences: compared.differences,
+      };
+      if (compared.total > 0) {
+        throw ApplicationFailure.nonRetryable(
+          `${compared.total} differences between the schemas: ${compared.differences.slice(0, 10).join(' | ')}. Mend the target and retry, or roll back and accept them in the plan.`,
+          'VerificationMismatch',
+        );
+      }
+      return compared;
+    },
+    {
+      downtime: true,
+      describe: ({ compared, accepted }) =>
+        `${compared} properties equal${accepted.length > 0 ? `, ${accepted.length} differences accepted` : ''}`,
+    },
+  );
+
+  await runbook.step(
+    'declared-checks',
+    'Check what the plan declares: no NULLs, assertions',
+    async () => requirePassed(migration, await run('long', 'Declared checks').checkDeclared({ scope, validation })),
+    { downtime: true, describe: describeRecords },
+  );
+
+  const sqlSmoke = validation.smoke.filter((test) => 'sql' in test);
+  if (sqlSmoke.length > 0) {
+    await runbook.step(
+      'smoke-sql',
+      'Smoke tests on the target database',
+      async () =>
+        requirePassed(
+          migration,
+          await run('long', 'SQL smoke tests on the target').runSmokeTests({ scope, smoke: sqlSmoke, side: 'target' }),
+        ),
+      { downtime: true, skippable: true, describe: describeRecords },
+    );
+  }
+
+  await runbook.step(
+    'performance',
+    `Compare the named queries with the baseline (at most ${validation.performance.maxRegressionPercent} % slower)`,
+    async () =>
+      requirePassed(
+        migration,
+        await run('long', 'Time the named queries on the target').comparePerformance({
+          scope,
+          performance: validation.performance,
+          baseline: migration.performance,
+        }),
+      ),
+    { downtime: true, skippable: true, describe: describeRecords },
+  );
+}
+
+/** Smoke tests through the application, once it writes to the target. */
+export async function smokeTheApplication(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  const smoke = plan.validation.smoke.filter((test) => 'url' in test);
+  if (smoke.length === 0) return;
+  await runbook.step(
+    'smoke-http',
+    'Smoke tests through the application',
+    async () =>
+      requirePassed(
+        migration,
+        await run('application', 'HTTP smoke tests').runSmokeTests({ scope, smoke, side: 'target' }),
+      ),
+    { skippable: true, describe: describeRecords },
+  );
+}
+
+/** Keeps the records for the report, newest of each name, and fails the step unless all of them passed. */
+export function requirePassed({ runbook }: PostgresMigration, records: ValidationRecord[]): ValidationRecord[] {
+  const { journal } = runbook;
+  const names = new Set(records.map(({ name }) => name));
+  journal.validation = [...(journal.validation ?? []).filter(({ name }) => !names.has(name)), ...records];
+  runbook.show();
+  const bad = records.filter(({ outcome }) => outcome === 'fail' || outcome === 'unverifiable');
+  if (bad.length > 0) {
+    const what = bad.slice(0, 5).map(({ name, outcome, source, target, differences }) => {
+      const values =
+        source === undefined && target === undefined ? '' : ` (source ${source ?? 'n/a'}, target ${target ?? 'n/a'})`;
+      return `${name}: ${outcome}${values}${differences?.length ? `: ${differences.slice(0, 5).join(', ')}` : ''}`;
+    });
+    throw ApplicationFailure.nonRetryable(
+      `${bad.length} of ${records.length} validations did not pass: ${what.join(' | ')}. Find out why before anything else: retry checks again, rollback goes back.`,
+      'VerificationMismatch',
+    );
+  }
+  return records;
+}
+
+function describeRecords(records: ValidationRecord[]): string {
+  const passed = records.filter(({ outcome }) => outcome === 'pass').length;
+  return records.length === 0
+    ? 'the plan asks for none'
+    : `${passed} of ${records.length} passed${passed < records.length ? ', the others skipped' : ''}`;
+}
+
+function mergeTables<Row extends { table: string }>(copied: Row[], compared: Row[]): Row[] {
+  const byName = new Map(copied.map((row) => [row.table, row]));
+  return compared.map((row) => ({ ...byName.get(row.table), ...row }));
+}
+
+/** What the people at the `accept` gate should see. */
+export function validationEvidence({ runbook }: PostgresMigration): string[] {
+  const records = needed(runbook.journal.validation, 'validation');
+  const passed = records.filter(({ outcome }) => outcome === 'pass').length;
+  return [
+    `validation: ${passed} of ${records.length} passed`,
+    `schema: ${runbook.journal.fidelity?.differences.length ?? 'unknown number of'} differences`,
+  ];
+}
