@@ -74,6 +74,8 @@ export class PostgresConnections {
       ['PGDATABASE', config.database],
       ['PGUSER', config.user],
       ['PGPASSWORD', config.password],
+      // Without it the fence would take our own pg_dump for somebody else's session.
+      ['PGAPPNAME', `${applicationNamePrefix} client tool`],
       ...tls,
     ];
     return Object.fromEntries(pairs.filter(([, value]) => value).map(([key, value]) => [String(key), String(value)]));
