@@ -154,7 +154,8 @@ export interface RehearsalRecord {
 }
 
 /** The five rows of the runbook's rollback table. */
-export type RollbackStepName = 'maintenance-mode' | 'source-primary' | 'application-switched' | 'smoke-on-source' | 'target-preserved';
+export type RollbackStepName =
+  'maintenance-mode' | 'source-primary' | 'application-switched' | 'smoke-on-source' | 'target-preserved';
 
 export interface RollbackRecord {
   startedAt: string;
@@ -181,7 +182,13 @@ export interface PlanFacts {
   monitorMs?: number;
   retainSourceMs?: number;
   maxRegressionPercent?: number;
-  triggers?: { errorRatePercent: number; slowdownPercent: number; probes: number; intervalMs: number; windowMs: number };
+  triggers?: {
+    errorRatePercent: number;
+    slowdownPercent: number;
+    probes: number;
+    intervalMs: number;
+    windowMs: number;
+  };
 }
 
 /** Everything that is known of one migration. */
@@ -225,7 +232,13 @@ export interface Journal {
   validation?: ValidationRecord[];
   fidelity?: { compared: number; accepted: string[]; differences: string[] };
   downtime?: Downtime;
-  monitoring?: { samples: number; errors: number; errorRatePercent: number; slowdownPercent?: number; breaches: string[] };
+  monitoring?: {
+    samples: number;
+    errors: number;
+    errorRatePercent: number;
+    slowdownPercent?: number;
+    breaches: string[];
+  };
   /** After the point of no return: what going back would lose, as last measured. */
   loss?: { writes: string; words: string; measuredAt: string; detail: string[] };
   artifacts: { name: string; url: string; sha256: string; bytes: number }[];

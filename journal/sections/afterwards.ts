@@ -1,0 +1,154 @@
+// Runbook section 7: the actions after the migration, each with what was done about it, by whom it is still to be done otherwise.
+import { heading, list, paragraph, table, type Block, type Section, type Text } from '../document';
+import { betweenMs, formatCount, formatTime } from '../quantities';
+import { formatDurationMs } from '../../plan/duration';
+import { done, failed, open, quiet, stepOf, stepsBeginning, warning } from '../reading';
+import type { Journal } from '../types';
+
+const dayMs = 86_400_000;
+
+export function afterwards(journal: Journal): Section {
+  return {
+    id: 'afterwards',
+    number: '7',
+    title: 'Post-Migration Actions',
+    blocks: [
+      table(['Action', 'Status', 'What was done'], actions(journal)),
+      heading('Estimated against actual'),
+      table(['Quantity', '>Estimated', '>Actual', '>Error'], estimates(journal)),
+      heading('Notes and lessons'),
+      ...notes(journal),
+    ],
+  };
+}
+
+function actions(journal: Journal): Text[][] {
+  return [
+    ['Monitor target system for 24 hours minimum', ...monitored(journal)],
+    ['Compare error rates between pre and post migration', ...errorRates(journal)],
+    ['Validate backup of target system', ...targetBackup(journal)],
+    [
+      'Update runbook with actual duration and issues encountered',
+      done('done'),
+      'this report: durations below, issues in the notes and in section 4',
+    ],
+    ['Schedule cleanup of source data (after 30-day retention)', ...retention(journal)],
+    [
+      'Document lessons learned',
+      journal.notes.length > 0 ? done('done') : open('for people'),
+      journal.notes.length > 0 ? 'see the notes below' : 'nobody has noted anything',
+    ],
+    ['Close incident channel when stable', open('for people'), 'cutover has no access to it'],
+  ];
+}
+
+function monitored(journal: Journal): [Text, Text] {
+  if (journal.outcome === 'rolled-back' || journal.outcome === 'rejected')
+    return [quiet('does not apply'), 'the application stays on the source'];
+  const watches = stepsBeginning(journal, 'monitor');
+  const step = watches.at(-1);
+  const planned = journal.plan.facts?.monitorMs;
+  if (!step) return [open('not yet'), planned === undefined ? '' : `${formatDurationMs(planned)} are planned`];
+  const ms = watches.reduce((sum, { durationMs }) => sum + (durationMs ?? 0), 0);
+  const samples = journal.monitoring ? `, ${formatCount(journal.monitoring.samples)} samples` : '';
+  if (step.state === 'running') return [open('running'), `since ${formatTime(watches[0]?.startedAt)}${samples}`];
+  const words = `${formatDurationMs(ms)}${samples}`;
+  if (step.state !== 'done') return [failed(step.state), words];
+  return ms >= dayMs * 0.99
+    ? [done('done'), words]
+    : [warning('shorter'), `${words}: shorter than the 24 h of the runbook, as the plan asked; go on watching`];
+}
+
+function errorRates(journal: Journal): [Text, Text] {
+  const { monitoring } = journal;
+  if (!monitoring || monitoring.samples === 0)
+    return [open('not measured'), 'the plan names no probes, or monitoring has not begun'];
+  return [
+    done('measured'),
+    `${monitoring.errorRatePercent.toFixed(2)}% of ${formatCount(monitoring.samples)} samples after the switch; the rate before it is in your dashboards`,
+  ];
+}
+
+function targetBackup(journal: Journal): [Text, Text] {
+  const step = stepOf(journal, 'target-backup');
+  if (step) return [step.state === 'done' ? done('done') : failed(step.state), step.result ?? ''];
+  return [open('for people'), 'take the first backup of the target and restore it somewhere'];
+}
+
+function retention(journal: Journal): [Text, Text] {
+  const { facts } = journal.plan;
+  const gate = journal.gates.findLast(({ name }) => name === 'retire-source');
+  const planned = facts?.retainSourceMs === undefined ? '' : `kept for ${formatDurationMs(facts.retainSourceMs)}`;
+  if (gate && gate.state !== 'open')
+    return [
+      done(gate.state),
+      [planned, `gate retire-source ${gate.state} ${formatTime(gate.closedAt)}; its data is never deleted by cutover`]
+        .filter(Boolean)
+        .join('; '),
+    ];
+  if (journal.phase === 'retention') return [open('waiting'), planned];
+  return [open('not yet'), planned || 'after the retention time of the plan'];
+}
+
+/** What was expected against what happened; the error tells how far to trust the next estimate. */
+function estimates(journal: Journal): Text[][] {
+  const { decision, downtime, rehearsal, copy } = journal;
+  const moving = movingMs(journal);
+  const down = downtime?.durationMs ?? betweenMs(downtime?.startedAt, downtime?.endedAt);
+  return [
+    row('Duration, without waits for people and monitoring', decision?.estimatedDurationMs, moving, formatDurationMs),
+    row('Duration of the dry run', rehearsal?.durationMs, rehearsal ? moving : undefined, formatDurationMs),
+    row('Downtime (accepted at most)', decision?.acceptableDowntimeMs, down, formatDurationMs),
+    row('Rows', count(journal.baseline?.rows ?? copy?.rowsEstimated), count(copy?.rows), formatCount),
+  ];
+}
+
+function row(
+  title: string,
+  estimated: number | undefined,
+  actual: number | undefined,
+  format: (value: number) => string,
+): Text[] {
+  const error =
+    estimated === undefined || actual === undefined || estimated === 0
+      ? undefined
+      : (100 * (actual - estimated)) / estimated;
+  return [
+    title,
+    estimated === undefined ? quiet('not given') : format(estimated),
+    actual === undefined ? quiet('not known') : format(actual),
+    error === undefined ? '–' : `${error > 0 ? '+' : ''}${error.toFixed(Math.abs(error) < 10 ? 1 : 0)}%`,
+  ];
+}
+
+function count(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
+}
+
+/** Time in which steps worked: overlapping steps count once; monitoring and retention do not count. */
+function movingMs(journal: Journal): number | undefined {
+  const spans = journal.steps
+    .filter(({ id, endedAt }) => endedAt !== undefined && !/^monitor|^rehears|^verify-snapshot/.test(id))
+    .map(({ startedAt, endedAt }) => [Date.parse(startedAt), Date.parse(endedAt ?? startedAt)] as const)
+    .sort(([left], [right]) => left - right);
+  if (spans.length === 0) return undefined;
+  let total = 0;
+  let reached = -Infinity;
+  for (const [start, end] of spans) {
+    total += Math.max(0, end - Math.max(start, reached));
+    reached = Math.max(reached, end);
+  }
+  return total;
+}
+
+function notes(journal: Journal): Block[] {
+  const retried = journal.steps.filter(({ retries }) => retries > 0);
+  const lines = [
+    ...journal.notes.map(({ at, text, by }) => `${formatTime(at)}${by ? `, ${by}` : ''}: ${text}`),
+    ...retried.map(
+      ({ title, retries }) =>
+        `${title}: tried again ${retries === 1 ? 'once' : `${formatCount(retries)} times`} by an operator`,
+    ),
+  ];
+  return lines.length > 0 ? [list(lines)] : [paragraph(quiet('Nothing was noted.'))];
+}

@@ -1,0 +1,169 @@
+// Runbook section 6: what would have triggered a rollback and what was seen of it; and if one ran, the document's table of its steps.
+import { code, heading, list, paragraph, table, type Block, type Inline, type Section, type Text } from '../document';
+import { formatCount, formatMaybeMs, formatTime } from '../quantities';
+import { formatDurationMs } from '../../plan/duration';
+import { done, failed, isRollbackStep, open, quiet } from '../reading';
+import type { Journal, RollbackRecord, RollbackStepName, StepRecord } from '../types';
+import { steps } from './execution';
+
+export function rollback(journal: Journal): Section {
+  return {
+    id: 'rollback',
+    number: '6',
+    title: 'Rollback Procedure',
+    blocks: [
+      heading('Trigger conditions'),
+      table(['Trigger', 'What was seen', 'Verdict'], triggers(journal)),
+      ...breaches(journal),
+      heading('Rollback'),
+      ...procedure(journal),
+    ],
+  };
+}
+
+function triggers(journal: Journal): Text[][] {
+  const { monitoring, validation } = journal;
+  const limits = journal.plan.facts?.triggers ?? {
+    errorRatePercent: 1,
+    slowdownPercent: 50,
+    probes: 0,
+    intervalMs: 0,
+    windowMs: 0,
+  };
+  const unseen = open(journal.endedAt ? 'not monitored' : 'not yet monitored');
+  const failing = (validation ?? []).filter(({ outcome }) => outcome === 'fail' || outcome === 'unverifiable');
+  const probed = monitoring && monitoring.samples > 0 ? monitoring : undefined;
+  const slowdown = monitoring?.slowdownPercent;
+  return [
+    [
+      `Error rate > ${limits.errorRatePercent}% after migration`,
+      probed
+        ? `${probed.errorRatePercent.toFixed(2)}%: ${formatCount(probed.errors)} errors in ${formatCount(probed.samples)} samples`
+        : '–',
+      probed ? verdict(probed.errorRatePercent > limits.errorRatePercent) : unseen,
+    ],
+    [
+      'Data integrity check fails',
+      validation ? `${failing.length} of ${validation.length} validation checks` : '–',
+      validation ? verdict(failing.length > 0) : open('not yet validated'),
+    ],
+    [
+      `Performance degradation > ${limits.slowdownPercent}%`,
+      slowdown === undefined ? '–' : `${slowdown.toFixed(1)}% against the baseline`,
+      slowdown === undefined
+        ? journal.endedAt
+          ? quiet('no query was named')
+          : unseen
+        : verdict(slowdown > limits.slowdownPercent),
+    ],
+    [
+      'Customer-facing feature broken',
+      probed
+        ? probed.breaches.length > 0
+          ? `${probed.breaches.length} breaches`
+          : `no breach in ${formatCount(probed.samples)} samples`
+        : '–',
+      probed ? verdict(probed.breaches.length > 0) : unseen,
+    ],
+  ];
+}
+
+function verdict(breached: boolean): Text {
+  return breached ? failed('breached') : done('within');
+}
+
+function breaches(journal: Journal): Block[] {
+  const seen = journal.monitoring?.breaches ?? [];
+  return seen.length > 0 ? [paragraph('Breaches:'), list(seen)] : [];
+}
+
+const titles: Record<RollbackStepName, string> = {
+  'maintenance-mode': 'Maintenance mode activated',
+  'source-primary': 'Source restored as primary',
+  'application-switched': 'Application switched',
+  'smoke-on-source': 'Smoke tests passed on source',
+  'target-preserved': 'Target data preserved',
+};
+
+function procedure(journal: Journal): Block[] {
+  const undone = journal.steps.filter(isRollbackStep);
+  const record = journal.rollback;
+  if (!record && undone.length === 0) return [paragraph(notRun(journal)), ...loss(journal)];
+  const head = record
+    ? `Began ${formatTime(record.startedAt)}${record.by ? `, asked for by ${record.by}` : ''}: ${record.reason}${record.durationMs === undefined ? '' : ` (took ${formatDurationMs(record.durationMs)})`}`
+    : `Reason: ${journal.reason ?? 'not recorded'}`;
+  return [
+    paragraph(head),
+    table(['Rollback Step', 'Status', '>Time'], runbookRows(journal, record)),
+    ...(undone.length > 0 ? [paragraph('Each step that was undone, newest first:'), ...steps(undone)] : []),
+    ...loss(journal),
+  ];
+}
+
+function notRun(journal: Journal): string {
+  if (journal.outcome === 'rejected') return 'Rejected before anything had to be undone: nothing ran.';
+  return journal.endedAt ? 'No rollback was needed.' : 'No rollback has run.';
+}
+
+/** Before the point of no return the undo stack does what the table asks for: these are its steps. */
+const undoSteps: Record<RollbackStepName, string> = {
+  'maintenance-mode': 'maintenance-mode',
+  'source-primary': 'undo-fence',
+  'application-switched': 'undo-switch-datastore',
+  'smoke-on-source': 'undo-smoke',
+  'target-preserved': 'target-preserved',
+};
+
+const notNeeded: Record<RollbackStepName, string> = {
+  'maintenance-mode': 'not needed: writes had not been stopped',
+  'source-primary': 'not needed: the source was never fenced',
+  'application-switched': 'not needed: the application had not left the source',
+  'smoke-on-source': 'not run: the source was never out of use',
+  'target-preserved':
+    'not needed: nothing had been written to the target but by us, and it was put back as it was found',
+};
+
+function runbookRows(journal: Journal, record: RollbackRecord | undefined): Text[][] {
+  return (Object.keys(titles) as RollbackStepName[]).map((name) => {
+    const title = titles[name];
+    const written = record?.steps.find((step) => step.name === name);
+    if (written) {
+      const time = written.durationMs === undefined ? formatTime(written.at) : formatMaybeMs(written.durationMs);
+      return [title, [writtenState(written.state), written.detail ? `: ${written.detail}` : ''], time];
+    }
+    const step = journal.steps.findLast(({ id }) => id === undoSteps[name]);
+    if (step) return [title, [stepDone(step), step.result ? `: ${step.result}` : ''], formatMaybeMs(step.durationMs)];
+    return [title, quiet(journal.pointOfNoReturnAt ? 'not recorded' : notNeeded[name]), '–'];
+  });
+}
+
+function writtenState(state: RollbackRecord['steps'][number]['state']): Inline {
+  switch (state) {
+    case 'done':
+      return done('done');
+    case 'failed':
+      return failed('failed');
+    case 'running':
+      return open('running');
+    case 'not-needed':
+      return quiet('not needed');
+  }
+}
+
+function stepDone(step: StepRecord): Inline {
+  if (step.state === 'undone' || step.state === 'done') return done('done');
+  return step.state === 'undo-failed' || step.state === 'failed' ? failed('failed') : open(step.state);
+}
+
+function loss(journal: Journal): Block[] {
+  const { loss: lost } = journal;
+  if (!lost) return [];
+  return [
+    paragraph(
+      `Going back would lose ${formatCount(lost.writes)} writes, as measured ${formatTime(lost.measuredAt)}. The words that accept this: `,
+      code(lost.words),
+      '.',
+    ),
+    ...(lost.detail.length > 0 ? [list(lost.detail)] : []),
+  ];
+}
