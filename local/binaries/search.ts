@@ -1,0 +1,57 @@
+// What every search for a server binary shares: each place that was looked at is remembered with what was found there, so
+// that the last error can list them all.
+import { execFile } from 'node:child_process';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Takes one line for the person who waits. */
+export type Say = (line: string) => void;
+
+export class Search {
+  private readonly tried: string[] = [];
+
+  constructor(private readonly wanted: string) {}
+
+  /** Remembers a place and why it did not do. */
+  missed(place: string, why: string): undefined {
+    this.tried.push(`${place}: ${why}`);
+    return undefined;
+  }
+
+  /** The error that ends a search in vain; `advice` says what a person can do. */
+  failed(advice: string): Error {
+    return new Error(
+      `${this.wanted} was not found. Tried:\n${this.tried.map((line) => `  - ${line}`).join('\n')}\n${advice}`,
+    );
+  }
+}
+
+/** The folder for what we fetch or build: `${XDG_CACHE_HOME:-~/.cache}/cutover`. */
+export function cacheFolder(environment: NodeJS.ProcessEnv): string {
+  return join(environment.XDG_CACHE_HOME || join(environment.HOME || homedir(), '.cache'), 'cutover');
+}
+
+/** The folders of PATH, in order. */
+export function pathFolders(environment: NodeJS.ProcessEnv): string[] {
+  return (environment.PATH ?? '').split(delimiter).filter(Boolean);
+}
+
+/** What `file --version` prints, run as `user` if given; the system's error code (`ENOENT`, `EACCES`) or the complaint in `why` otherwise. */
+export async function askVersion(
+  file: string,
+  user?: { uid: number; gid: number },
+): Promise<{ text: string; why?: undefined } | { text?: undefined; why: string }> {
+  try {
+    const { stdout } = await run(file, ['--version'], { uid: user?.uid, gid: user?.gid, cwd: '/', timeout: 20_000 });
+    return { text: stdout.trim() };
+  } catch (error) {
+    if (typeof error === 'object' && error !== null) {
+      if ('stderr' in error && error.stderr) return { why: String(error.stderr).trim() };
+      if ('code' in error && error.code) return { why: String(error.code) };
+    }
+    return { why: String(error) };
+  }
+}
