@@ -1,4 +1,4 @@
-// Writes the JSON Schemas that editors use: `node dist/plan/json-schema.js`. A test keeps them in step with zod.
+// Writes the JSON Schemas that editors use: `node dist/plan/json-schema.js` from the top of the checkout. A test keeps them in step with zod.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -10,6 +10,5 @@ export function postgresPlanJsonSchema(): string {
 }
 
 if (require.main === module) {
-  const folder = join(__dirname, '..', __dirname.includes(`${'dist'}`) ? '..' : '.', 'plan');
-  writeFileSync(join(folder, 'postgres-plan.schema.json'), postgresPlanJsonSchema());
+  writeFileSync(join('plan', 'postgres-plan.schema.json'), postgresPlanJsonSchema());
 }

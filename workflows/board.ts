@@ -38,7 +38,7 @@ export function renderDetails(journal: Journal): string {
 }
 
 function gateLines(journal: Journal, gate: GateRecord): string[] {
-  const evidence = gate.evidence.slice(0, 6).map((line) => `- ${oneLine(line, 110)}`);
+  const evidence = gate.evidence.slice(0, 6).map((line) => `- ${oneLine(line, 100)}`);
   const until = gate.closesAt ? `, until ${gate.closesAt} (then ${gate.onTimeout})` : '';
   return [
     `**Waiting for you: gate \`${gate.name}\`** (${describeProgress(gate)}${until})`,
@@ -52,7 +52,7 @@ function blockedLines(journal: Journal): string[] {
   const { step, failure, skippable } = journal.blocked;
   const choices = ['retry', ...(skippable ? ['skip'] : []), 'rollback'].join(' | ');
   return [
-    `**Blocked at \`${step}\`**: ${oneLine(failure, 420)}`,
+    `**Blocked at \`${step}\`**: ${oneLine(failure, 360)}`,
     `\`${signal(journal, 'retry', '{"by":"YOU"}')}\` (${choices})`,
   ];
 }

@@ -41,7 +41,7 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
       return undefined;
     },
   });
-  runbook.show();
+  runbook.announce();
 
   try {
     await preflight(migration); // [1] [2]

@@ -21,6 +21,7 @@ import { close, openGate, reminderMs } from './gate';
 import { gateWords } from './gate-words';
 
 const phaseKey = defineSearchAttributeKey('MigrationPhase', 'KEYWORD');
+const kindKey = defineSearchAttributeKey('MigrationKind', 'KEYWORD');
 const gateKey = defineSearchAttributeKey('MigrationGate', 'KEYWORD');
 
 /** Why the forward path was left: by a person, a gate, the deadline, or a cancellation. */
@@ -80,6 +81,16 @@ export class Runbook {
 
   get pastNoReturn(): boolean {
     return this.journal.pointOfNoReturnAt !== undefined;
+  }
+
+  /** The first thing a migration does: it can be found and seen, also when no worker is up. */
+  announce(): void {
+    upsertSearchAttributes([
+      { key: kindKey, value: this.journal.kind },
+      { key: phaseKey, value: this.journal.phase },
+      { key: gateKey, value: 'none' },
+    ]);
+    this.show();
   }
 
   /** Shows the journal again after anything in it has changed. */

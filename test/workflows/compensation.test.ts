@@ -1,0 +1,301 @@
+import type { MigrationActivities } from '../../activities';
+import {
+  approveSignal,
+  pauseSignal,
+  resumeSignal,
+  retrySignal,
+  rollbackSignal,
+  skipSignal,
+} from '../../workflows/messages';
+import { gateOpen, phaseIs, startWorkflowServer, until, type WorkflowServer } from '../fixtures/workflow-rig';
+
+let server: WorkflowServer;
+beforeAll(async () => {
+  server = await startWorkflowServer();
+}, 300_000);
+afterAll(() => server.stop());
+
+/** In the order of the forward path; each with the undos that a rollback after its failure must run, in order. */
+const undoAll = [
+  'stopCopy',
+  'lowerFence',
+  'setNormalMode',
+  'clearTarget',
+  'inspectUnchangedTarget',
+  'removeRoles',
+  'removeLedger',
+];
+const failures: [step: keyof MigrationActivities, undos: string[]][] = [
+  ['preflight', []],
+  ['measureBaseline', []],
+  ['takeSnapshot', []],
+  ['verifySnapshot', []],
+  ['prepareLedger', ['removeLedger']],
+  ['inspectTarget', ['removeLedger']],
+  ['carryRoles', ['removeRoles', 'removeLedger']],
+  ['dumpSchema', ['removeRoles', 'removeLedger']],
+  ['restorePreData', ['clearTarget', 'inspectUnchangedTarget', 'removeRoles', 'removeLedger']],
+  ['setMaintenanceMode', ['setNormalMode', 'clearTarget', 'inspectUnchangedTarget', 'removeRoles', 'removeLedger']],
+  ['raiseFence', undoAll.slice(1)],
+  ['proveSilence', undoAll.slice(1)],
+  ['compareSchemaWithDump', undoAll.slice(1)],
+  ['copyLane', undoAll],
+  ['copyLargeObjects', undoAll],
+  ['buildPostData', undoAll],
+  ['carrySequences', undoAll],
+  ['compareTables', undoAll],
+  ['compareFidelity', undoAll],
+  ['checkTargetHealth', undoAll],
+  ['switchDatastore', ['switchDatastore', ...undoAll]],
+];
+
+describe('a step that fails for good', () => {
+  it.each(failures)('%s: blocks, and a rollback undoes what was begun, newest first', (step, undos) =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext(step);
+      const handle = await start({ gates: 'auto' });
+      const status = await until(handle, phaseIs('blocked'));
+      expect(status.blocked?.failure).toContain(`${step} was made to fail`);
+      const before = world.calls.length;
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'that is enough' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      const after = world.calls.slice(before).filter((name) => name !== 'findLeftovers' && name !== 'writeReport');
+      expect(after).toEqual(undos);
+    }),
+  );
+
+  it('goes on after a retry, and counts it', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('buildPostData', 2);
+      const handle = await start({ gates: 'auto' });
+      for (const _attempt of [1, 2]) {
+        await until(handle, phaseIs('blocked'));
+        await handle.signal(retrySignal, { by: 'anna' });
+        await until(handle, ({ phase }) => phase !== 'blocked');
+      }
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      const status = await until(handle, () => true);
+      expect(status.steps.find(({ id }) => id === 'post-data')).toMatchObject({ state: 'done', retries: 2 });
+    }));
+
+  it('is left out only where it may be, and only by its name', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('analyzeTarget');
+      const handle = await start({ gates: 'auto' });
+      await until(handle, phaseIs('blocked'));
+      await handle.signal(skipSignal, { step: 'copy-data', by: 'anna', reason: 'wrong name' });
+      const refused = await until(handle, (status) => status.refused.length > 0);
+      expect(refused.refused[0]?.why).toContain('the blocked step is "analyze"');
+      await handle.signal(skipSignal, { step: 'analyze', by: 'anna', reason: 'autovacuum will do it' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      const status = await until(handle, () => true);
+      expect(status.steps.find(({ id }) => id === 'analyze')).toMatchObject({ state: 'skipped' });
+    }));
+
+  it('cannot be skipped when the proof depends on it', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('compareTables', 1, 'VerificationMismatch');
+      const handle = await start({ gates: 'auto' });
+      await until(handle, phaseIs('blocked'));
+      await handle.signal(skipSignal, { step: 'compare-rows', by: 'anna', reason: 'hurry' });
+      const status = await until(handle, ({ refused }) => refused.length > 0);
+      expect(status.refused[0]?.why).toContain('cannot be skipped');
+      expect(status.phase).toBe('blocked');
+    }));
+});
+
+describe('the undo', () => {
+  it('waits until the copy has really stopped', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold('copyLane', 700);
+      const handle = await start({ gates: 'auto', copy: { lanes: 2 } });
+      await until(handle, () => world.calls.filter((name) => name === 'copyLane').length === 2);
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'changed my mind' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      const stopped = world.calls.lastIndexOf('copyLane~');
+      expect(world.calls.filter((name) => name === 'copyLane~')).toHaveLength(2);
+      expect(stopped).toBeLessThan(world.calls.indexOf('stopCopy'));
+      expect(world.calls.indexOf('stopCopy')).toBeLessThan(world.calls.indexOf('lowerFence'));
+    }));
+
+  it('that fails lets the others go on, and is tried again until it works', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('clearTarget');
+      const handle = await start();
+      await until(handle, gateOpen('start'));
+      await handle.signal(approveSignal, { gate: 'start', by: 'anna' });
+      await until(handle, gateOpen('cutover'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
+      await until(handle, ({ blocked }) => blocked?.step === 'undo-pre-data');
+      expect(world.calls).toContain('removeLedger');
+      await handle.signal(retrySignal, { by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      expect(world.calls.filter((name) => name === 'clearTarget')).toHaveLength(2);
+    }));
+
+  it('that a person gives up fails the migration, and says what is left', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('clearTarget', 100);
+      const handle = await start();
+      await until(handle, gateOpen('start'));
+      await handle.signal(approveSignal, { gate: 'start', by: 'anna' });
+      await until(handle, gateOpen('cutover'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
+      await until(handle, ({ blocked }) => blocked?.step === 'undo-pre-data');
+      await handle.signal(skipSignal, {
+        step: 'undo-pre-data',
+        by: 'anna',
+        reason: 'the target is thrown away anyway',
+      });
+      await expect(handle.result()).rejects.toMatchObject({
+        cause: { type: 'NotUndone', message: expect.stringContaining('Put the target back') as string },
+      });
+    }));
+});
+
+describe('cancellation', () => {
+  it.each([
+    'preflight',
+    'takeSnapshot',
+    'restorePreData',
+    'raiseFence',
+    'copyLane',
+    'buildPostData',
+    'compareTables',
+    'checkTargetHealth',
+  ] as const)('during %s rolls back, then the workflow is Canceled', (step) =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold(step);
+      const handle = await start({ gates: 'auto' });
+      await until(handle, () => world.calls.includes(step));
+      await handle.cancel();
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect((await handle.describe()).status.name).toBe('CANCELLED');
+      expect(world.calls).toContain('writeReport');
+      if (world.calls.includes('raiseFence')) expect(world.calls).toContain('lowerFence');
+      if (world.calls.includes('restorePreData')) expect(world.calls).toContain('clearTarget');
+    }),
+  );
+
+  it('at an open gate rolls back', () =>
+    server.withWorker(async ({ start, world }) => {
+      const handle = await start({ gates: { start: 'auto' } });
+      await until(handle, gateOpen('cutover'));
+      await handle.cancel();
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect(world.calls).toContain('clearTarget');
+    }));
+
+  it('after the point of no return keeps the target, since going back would lose its writes', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold('watchTarget');
+      const handle = await start({ gates: 'auto' });
+      await until(handle, phaseIs('monitor'));
+      await handle.cancel();
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect(world.calls).not.toContain('clearTarget');
+      expect(world.calls).not.toContain('lowerFence');
+      expect(world.calls).toContain('removeLedger');
+    }));
+});
+
+describe('after the point of no return', () => {
+  it('a rollback says what would be lost, asks for the words, and goes back when they are said', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold('watchTarget');
+      const handle = await start({ gates: 'auto' });
+      await until(handle, phaseIs('monitor'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+      const asked = await until(handle, ({ refused }) => refused.length > 0);
+      expect(asked.refused[0]?.why).toContain('"words": "lose 42 writes"');
+      expect(asked.loss).toMatchObject({ writes: '42', words: 'lose 42 writes' });
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails', words: 'lose some writes' });
+      await until(handle, ({ refused }) => refused.length > 1);
+      expect(world.calls).not.toContain('lowerFence');
+      const before = world.calls.length;
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails', words: 'lose 42 writes' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      const back = world.calls
+        .slice(before)
+        .filter((name) => !['measureLoss', 'watchTarget~', 'findLeftovers', 'writeReport'].includes(name));
+      expect(back).toEqual([
+        'setMaintenanceMode',
+        'inspectAccess',
+        'raiseFence',
+        'lowerFence',
+        'switchDatastore',
+        'setNormalMode',
+        'removeLedger',
+      ]);
+      expect(world.calls).not.toContain('clearTarget');
+    }));
+
+  it('a breach opens a gate with its figures and the migration goes on only when a person says so', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.answerWith('watchTarget', {
+        samples: 20,
+        errors: 3,
+        errorRatePercent: 15,
+        breaches: ['15 % errors, more than 1 %'],
+        endedBy: 'breach',
+      });
+      const handle = await start({
+        gates: { start: 'auto', cutover: 'auto', accept: 'auto', 'retire-source': 'auto' },
+      });
+      const status = await until(handle, gateOpen('continue-after-breach'));
+      expect(status.gates.at(-1)?.evidence[0]).toBe('15 % errors, more than 1 %');
+      await handle.signal(approveSignal, { gate: 'continue-after-breach', by: 'anna', reason: 'a probe was wrong' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+    }));
+});
+
+describe('the deadline', () => {
+  it('reopens the source by itself and opens the cutover gate for another try', () =>
+    server.withWorker(async ({ start, world }) => {
+      const held = world.hold('buildPostData');
+      const handle = await start({
+        maxDowntime: '500ms',
+        gates: { start: 'auto', accept: 'auto', 'retire-source': 'auto' },
+      });
+      await until(handle, gateOpen('cutover'));
+      await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
+      const again = await until(handle, (status) => status.gate === 'cutover' && status.gates.length > 2);
+      expect(again.gates.at(-1)?.evidence[0]).toContain('attempt 2');
+      const undos = world.calls.filter((name) =>
+        ['buildPostData~', 'stopCopy', 'lowerFence', 'setNormalMode', 'clearTarget'].includes(name),
+      );
+      expect(undos).toEqual(['buildPostData~', 'stopCopy', 'lowerFence', 'setNormalMode', 'clearTarget']);
+      held.release();
+      await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+    }));
+});
+
+describe('a pause', () => {
+  it('stops a copy at once, and resuming goes on with it', () =>
+    server.withWorker(async ({ start, world }) => {
+      const held = world.hold('copyLane');
+      const handle = await start({ gates: 'auto', copy: { lanes: 1 } });
+      await until(handle, () => world.calls.includes('copyLane'));
+      await handle.signal(pauseSignal, { by: 'anna' });
+      await until(handle, ({ paused }) => paused !== undefined && world.calls.includes('copyLane~'));
+      held.release();
+      await handle.signal(resumeSignal, { by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      expect(world.calls.filter((name) => name === 'copyLane')).toHaveLength(2);
+    }));
+});
+
+describe('a plan that is refused', () => {
+  it('fails the workflow at once, with every field that is wrong, and starts nothing', () =>
+    server.withWorker(async ({ start, world }) => {
+      const handle = await start({ source: 'postgresql://me:secret@db/orders' as never, monitor: 'a day' });
+      const failed = await handle.result().catch((error: unknown) => error);
+      expect(failed).toMatchObject({ cause: { type: 'InvalidPlan' } });
+      const { message } = (failed as { cause: Error }).cause;
+      expect(message).toContain('plan.monitor: found "a day"');
+      expect(message).toContain('plan.source: found a password (not shown)');
+      expect(message).not.toContain('secret');
+      expect(world.calls).toEqual([]);
+    }));
+});
