@@ -1,0 +1,147 @@
+// Writers that never give up: W of them, each writing one order after the other to the active database, at a rate over all.
+// Contract: after `pause()` no write is in flight and none is acknowledged until `resume()`.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import type { Ledger, Side, WriteKind } from './ledger';
+import { OrderGone, writeOrder } from './write-order';
+
+const pauseAfterFailureMs = 100;
+/** Orders that a writer may still cancel or delete. */
+const rememberedOrders = 50;
+
+export interface WriterOptions {
+  writers: number;
+  /** Writes a second over all writers; 0 is as fast as they can. */
+  rate: number;
+  /** Where the next write goes. */
+  active: () => { side: Side; pool: Pool };
+  ledger: Ledger;
+}
+
+export interface WriteCounts {
+  acknowledged: number;
+  failed: number;
+  unknown: number;
+  lastAcknowledgedAt?: number;
+  lastFailure?: { at: number; message: string };
+}
+
+export class Writers {
+  readonly counts: WriteCounts = { acknowledged: 0, failed: 0, unknown: 0 };
+  private readonly inFlight = new Set<Promise<void>>();
+  private readonly running: Promise<void>[];
+  private readonly stopped = new AbortController();
+  /** Present while paused; settles on `resume` or `stop`. */
+  private closed: { opened: Promise<void>; open: () => void } | undefined;
+
+  constructor(
+    private readonly options: WriterOptions,
+    paused: boolean,
+  ) {
+    if (paused) this.close();
+    this.running = Array.from({ length: options.writers }, (_, writer) => this.write(writer));
+  }
+
+  /** Resolves when every write in flight has been acknowledged or has failed. Any number of calls may wait. */
+  async pause(): Promise<void> {
+    this.close();
+    await Promise.all(this.inFlight);
+  }
+
+  resume(): void {
+    this.closed?.open();
+    this.closed = undefined;
+  }
+
+  /** Ends for good, after the writes in flight. */
+  async stop(): Promise<void> {
+    this.stopped.abort();
+    this.resume();
+    await Promise.all(this.running);
+  }
+
+  private close(): void {
+    if (this.closed) return;
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.closed = { opened, open };
+  }
+
+  private async write(writer: number): Promise<void> {
+    const { rate, writers } = this.options;
+    const intervalMs = rate > 0 ? (writers * 1_000) / rate : 0;
+    const remembered: string[] = [];
+    let dueAt = performance.now() + (intervalMs * writer) / writers;
+    while (!this.stopped.signal.aborted) {
+      await this.wait(dueAt - performance.now());
+      if (this.closed) {
+        await this.closed.opened;
+        continue;
+      }
+      if (this.stopped.signal.aborted) return;
+      // Nothing is awaited between the look at `closed` and this line: a write is in flight before anyone can pause.
+      const written = this.writeOnce(writer, remembered);
+      const settled = written.then(() => undefined);
+      this.inFlight.add(settled);
+      const wentWell = await written;
+      this.inFlight.delete(settled);
+      if (!wentWell) await this.wait(pauseAfterFailureMs);
+      // Behind the rate, it goes on from now: no burst after a freeze.
+      dueAt = Math.max(dueAt + intervalMs, performance.now() - intervalMs);
+    }
+  }
+
+  private async wait(durationMs: number): Promise<void> {
+    if (durationMs > 0) await sleep(durationMs, undefined, { signal: this.stopped.signal }).catch(() => undefined);
+  }
+
+  /** One write, counted and in the ledger. Never throws: a database that refuses is what an application must live with. */
+  private async writeOnce(writer: number, remembered: string[]): Promise<boolean> {
+    const { side, pool } = this.options.active();
+    const kind = chooseKind(remembered.length);
+    const order = kind === 'create' ? randomUUID() : (remembered[0] ?? randomUUID());
+    const write = randomUUID();
+    try {
+      const client = await pool.connect();
+      let outcome: Awaited<ReturnType<typeof writeOrder>>;
+      try {
+        outcome = await writeOrder(client, { kind, order, write });
+        client.release(outcome === 'unknown');
+      } catch (error) {
+        // The session may be in any state: it is closed, which rolls back.
+        client.release(true);
+        throw error;
+      }
+      const at = performance.timeOrigin + performance.now();
+      this.options.ledger.append({ writer, kind, outcome, write, order, at, side });
+      this.remember(remembered, kind, order, outcome);
+      if (outcome === 'unknown') this.counts.unknown += 1;
+      else {
+        this.counts.acknowledged += 1;
+        this.counts.lastAcknowledgedAt = at;
+      }
+      return outcome === 'acknowledged';
+    } catch (error) {
+      if (error instanceof OrderGone) remembered.shift();
+      this.counts.failed += 1;
+      this.counts.lastFailure = { at: Date.now(), message: error instanceof Error ? error.message : String(error) };
+      return false;
+    }
+  }
+
+  private remember(remembered: string[], kind: WriteKind, order: string, outcome: string): void {
+    if (kind !== 'create') remembered.shift();
+    else if (outcome === 'acknowledged') remembered.push(order);
+  }
+}
+
+/** One order in eight is cancelled later and one in eight deleted, once some fifty more have been placed. */
+function chooseKind(remembered: number): WriteKind {
+  if (remembered < rememberedOrders) return 'create';
+  const chance = Math.random();
+  if (chance < 0.3) return 'cancel';
+  return chance < 0.6 ? 'delete' : 'create';
+}
