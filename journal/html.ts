@@ -77,7 +77,8 @@ function drawTable(columns: { title: string; align?: 'left' | 'right' }[], rows:
   const body = rows
     .map((row) => `<tr>${row.map((cell, index) => `<td${side(index)}>${drawText(cell)}</td>`).join('')}</tr>`)
     .join('\n');
-  return `<div class="scroll" tabindex="0"><table><thead><tr>${head}</tr></thead>\n<tbody>${body}</tbody></table></div>`;
+  const size = columns.length > 6 ? ' class="widest"' : columns.length > 3 ? ' class="wide"' : '';
+  return `<div class="scroll" tabindex="0"><table${size}><thead><tr>${head}</tr></thead>\n<tbody>${body}</tbody></table></div>`;
 }
 
 function drawTimeline(journal: Journal): string {

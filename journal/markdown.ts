@@ -11,7 +11,7 @@ export function renderReport(journal: Journal): string {
   const draw = (block: Block): string => drawBlock(block, journal);
   const parts = [
     `# ${escapeText(document.title)}`,
-    escapeText(document.subtitle),
+    escapeStart(escapeText(document.subtitle)),
     ...document.head.map(draw),
     ...document.sections.flatMap((section) => [`## ${sectionTitle(section)}`, ...section.blocks.map(draw)]),
     footer(document),
@@ -60,7 +60,8 @@ function drawTable(columns: { title: string; align?: 'left' | 'right' }[], rows:
 
 function drawText(text: Text, inTable = false): string {
   const inlines = Array.isArray(text) ? text : [text];
-  return inlines.map((inline) => drawInline(inline, inTable)).join('');
+  const line = inlines.map((inline) => drawInline(inline, inTable)).join('');
+  return inTable ? line : escapeStart(line);
 }
 
 function drawInline(inline: Inline, inTable: boolean): string {
@@ -73,11 +74,14 @@ function drawInline(inline: Inline, inTable: boolean): string {
 /** Every sign that Markdown or HTML could take for its own, made harmless; line ends become a slash. */
 export function escapeText(text: string): string {
   return flat(text)
-    .replaceAll(/[\\`*[\]<>|~]/g, '\\$&')
+    .replaceAll(/[\\`*[\]<|~]/g, '\\$&')
     .replaceAll(/_(?![A-Za-z0-9])|(?<![A-Za-z0-9])_/g, '\\_')
-    .replaceAll(/&(?=#?\w+;)/g, '\\&')
-    .replace(/^(\s*)([-+#=])/, '$1\\$2')
-    .replace(/^(\s*\d+)([.)])/, '$1\\$2');
+    .replaceAll(/&(?=#?\w+;)/g, '\\&');
+}
+
+/** What would make a heading, a quotation or a list of a line that begins with it. */
+function escapeStart(line: string): string {
+  return line.replace(/^(\s*)([-+=>#])/, '$1\\$2').replace(/^(\s*\d+)([.)])(?=\s|$)/, '$1\\$2');
 }
 
 function codeSpan(text: string, inTable: boolean): string {
@@ -95,8 +99,5 @@ function fence(text: string): string {
 }
 
 function flat(text: string): string {
-  return text
-    .trim()
-    .replaceAll(/\s*[\r\n\u2028\u2029]+\s*/g, ' / ')
-    .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '�');
+  return text.replaceAll(/\s*[\r\n\u2028\u2029]+\s*/g, ' / ').replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '�');
 }

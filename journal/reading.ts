@@ -93,3 +93,8 @@ export const failed = (text: string): Inline => toned('bad', `✖ ${text}`);
 export const open = (text: string): Inline => toned('open', `○ ${text}`);
 export const quiet = (text: string): Inline => toned('quiet', text);
 export const warning = (text: string): Inline => toned('warn', `! ${text}`);
+
+/** What has not happened: it may still come, or the migration ended without it. */
+export function pending(journal: Journal): Inline {
+  return journal.endedAt ? quiet('not done') : open('not yet');
+}

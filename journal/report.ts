@@ -72,8 +72,11 @@ function verdict(journal: Journal): string {
   const passed = records.filter(({ outcome }) => outcome === 'pass').length;
   const compared = (journal.tables ?? []).filter(({ equal }) => equal !== undefined);
   const equal = compared.filter((table) => table.equal).length;
+  const skipped = records.filter(({ outcome }) => outcome === 'skipped').length;
   const parts = [
-    records.length > 0 ? `${passed} of ${records.length} validation checks passed` : '',
+    records.length > 0
+      ? `${passed} of ${records.length} validation checks passed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+      : '',
     compared.length > 0 ? `${equal} of ${compared.length} tables listed here are equal by digest` : '',
     journal.outcome === 'completed' ? `writes were stopped for ${downtimeText(journal)}` : '',
   ].filter(Boolean);

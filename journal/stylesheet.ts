@@ -13,7 +13,8 @@ h2 .number{color:var(--soft);font-weight:500;margin-right:4px}
 h3{font-size:1rem;margin:26px 0 8px}
 p,ul{margin:8px 0 12px}
 ul{padding-left:22px}
-li,td,p{overflow-wrap:anywhere}
+li,p,td code{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
 .subtitle{color:var(--soft);margin:0 0 18px}
 code{font:0.86em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;background:var(--panel);border-radius:4px;padding:1px 4px}
 time{white-space:nowrap}
@@ -61,6 +62,6 @@ figcaption i{display:inline-block;width:14px;height:10px;border-radius:2px;margi
 .tl-no-return{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:6 3}
 .timeline .tl-no-return-label{font-weight:600}
 footer{margin-top:48px;color:var(--soft);font-size:.8rem;border-top:1px solid var(--line)}
-@media (max-width:640px){main{padding:18px 14px 40px}h1{font-size:1.4rem}.figures{grid-template-columns:repeat(2,1fr)}.figures dd{font-size:1.05rem}table{min-width:560px}}
+@media (max-width:640px){main{padding:18px 14px 40px}h1{font-size:1.4rem}.figures{grid-template-columns:repeat(2,1fr)}.figures dd{font-size:1.05rem}table.wide{min-width:640px}table.widest{min-width:960px}}
 @media print{:root{--ground:#fff;--panel:#f5f6f8;--ink:#000;--soft:#444;--line:#bbb;--good:#0b5a30;--warn:#6d4200;--bad:#a0110a;--open:#15477f;--good-ground:#fff;--warn-ground:#fff;--bad-ground:#fff;--open-ground:#fff}body{font-size:10pt}main{max-width:none;padding:0}nav{display:none}.scroll{overflow:visible}.timeline{min-width:0}h2,h3{break-after:avoid}tr,figure,.figures div{break-inside:avoid}table{font-size:8pt}th,td{padding:3px 5px}td.number,th,time,.tone{white-space:normal}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 `;

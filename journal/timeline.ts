@@ -10,7 +10,7 @@ const labels = 272;
 const rightMargin = 86;
 const rowHeight = 24;
 const top = 46;
-const bottom = 40;
+const bottom = 54;
 const thinnest = 4;
 
 /** An `<svg>` element; empty text when nothing has begun. */
@@ -50,7 +50,7 @@ function drawBar(bar: Bar, index: number, scale: Scale, all: Bar[]): string {
   const mark = bar.state === 'failed' ? '✖ ' : bar.state === 'skipped' ? '↷ ' : '';
   return (
     `${phase}<g><title>${escapeHtml(hint)}</title>` +
-    `<text class="tl-label" x="4" y="${y + 16}">${escapeHtml(shorten(mark + bar.label, 42))}</text>` +
+    `<text class="tl-label" x="4" y="${y + 16}">${escapeHtml(shorten(mark + bar.label, 39))}</text>` +
     `<rect class="tl-${kind}" x="${round(x)}" y="${y + 5}" width="${round(wide)}" height="${rowHeight - 10}" rx="3"/>` +
     `<text class="tl-time" x="${round(x + wide + 5)}" y="${y + 16}">${escapeHtml(time)}</text></g>`
   );
@@ -114,7 +114,7 @@ function breaks({ segments }: Scale, floor: number): string[] {
       return (
         `<rect class="tl-break" x="${round(x)}" y="${top - 4}" width="${round(wide)}" height="${floor - top + 4}"/>` +
         `<path class="tl-zigzag" d="${zigzag(middle - 3, floor)}"/><path class="tl-zigzag" d="${zigzag(middle + 3, floor)}"/>` +
-        `<text class="tl-break-label" x="${middle}" y="${floor + 17}" text-anchor="middle">${escapeHtml(words)}</text>`
+        `<text class="tl-break-label" x="${middle}" y="${floor + 46}" text-anchor="middle">${escapeHtml(words)}</text>`
       );
     });
 }

@@ -2,7 +2,7 @@
 import { heading, list, paragraph, table, type Block, type Section, type Text } from '../document';
 import { betweenMs, formatCount, formatTime } from '../quantities';
 import { formatDurationMs } from '../../plan/duration';
-import { done, failed, open, quiet, stepOf, stepsBeginning, warning } from '../reading';
+import { done, failed, open, pending, quiet, stepOf, stepsBeginning, warning } from '../reading';
 import type { Journal } from '../types';
 
 const dayMs = 86_400_000;
@@ -48,7 +48,7 @@ function monitored(journal: Journal): [Text, Text] {
   const watches = stepsBeginning(journal, 'monitor');
   const step = watches.at(-1);
   const planned = journal.plan.facts?.monitorMs;
-  if (!step) return [open('not yet'), planned === undefined ? '' : `${formatDurationMs(planned)} are planned`];
+  if (!step) return [pending(journal), planned === undefined ? '' : `${formatDurationMs(planned)} are planned`];
   const ms = watches.reduce((sum, { durationMs }) => sum + (durationMs ?? 0), 0);
   const samples = journal.monitoring ? `, ${formatCount(journal.monitoring.samples)} samples` : '';
   if (step.state === 'running') return [open('running'), `since ${formatTime(watches[0]?.startedAt)}${samples}`];
@@ -87,7 +87,7 @@ function retention(journal: Journal): [Text, Text] {
         .join('; '),
     ];
   if (journal.phase === 'retention') return [open('waiting'), planned];
-  return [open('not yet'), planned || 'after the retention time of the plan'];
+  return [pending(journal), planned || 'after the retention time of the plan'];
 }
 
 /** What was expected against what happened; the error tells how far to trust the next estimate. */

@@ -1,7 +1,7 @@
 // Runbook section 1: the pre-migration checklist with its baseline metrics, every finding of preflight, and how each item of the document is known.
 import { code, heading, joined, paragraph, table, type Block, type Inline, type Section, type Text } from '../document';
 import { formatBytes, formatCount, formatMaybeMs, formatTime, plural } from '../quantities';
-import { checksLike, checkText, done, failed, open, quiet, stepOf, warning } from '../reading';
+import { checkText, checksLike, done, failed, open, pending, quiet, stepOf, warning } from '../reading';
 import type { Check, Journal } from '../types';
 
 export function checklist(journal: Journal): Section {
@@ -62,19 +62,19 @@ function items(journal: Journal): Text[][] {
   return [
     [
       'Backup of the source taken and verified',
-      backup ? stepMark(backup.state) : open('not yet'),
+      backup ? stepMark(backup.state) : pending(journal),
       backup?.result ?? 'the snapshot is taken in step 4a',
     ],
     [
       'Target schema created and matches source structure',
-      structure ? (structure.differences.length === 0 ? done('matches') : failed('differs')) : open('not yet'),
+      structure ? (structure.differences.length === 0 ? done('matches') : failed('differs')) : pending(journal),
       structure
         ? `${plural(structure.compared, 'object')} compared after the copy, see section 5`
         : 'created and compared by the migration itself',
     ],
     [
       'Target indexes built and validated',
-      indexes ? stepMark(indexes.state) : open('not yet'),
+      indexes ? stepMark(indexes.state) : pending(journal),
       indexes?.result ?? 'built by the migration after the load',
     ],
     [
@@ -90,7 +90,7 @@ function items(journal: Journal): Text[][] {
     ],
     [
       'Target performance baseline established',
-      performance ? (performance.outcome === 'skipped' ? quiet('not asked for') : done('measured')) : open('not yet'),
+      performance ? (performance.outcome === 'skipped' ? quiet('not asked for') : done('measured')) : pending(journal),
       performance
         ? `${performance.name}: ${performance.target ?? '–'} on the target`
         : 'named queries are timed on both sides in section 5',
@@ -109,7 +109,7 @@ function application(journal: Journal): [Text, Text] {
   const found = (journal.preflight ?? []).filter(({ side }) => side === 'application');
   if (found.length > 0) return fromChecks(found, '');
   const { application: planned } = journal.plan.facts ?? {};
-  if (planned === true) return [open('not yet'), 'its admin endpoints are asked'];
+  if (planned === true) return [pending(journal), 'its admin endpoints are asked'];
   return [open('for people'), 'the plan names no application; gates ask a person to stop it and to switch it'];
 }
 

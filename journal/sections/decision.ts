@@ -2,7 +2,7 @@
 import { heading, joined, list, paragraph, table, type Block, type Section, type Text } from '../document';
 import { formatCount, formatMaybeMs, formatTime } from '../quantities';
 import { formatDurationMs } from '../../plan/duration';
-import { done, failed, open, quiet, stepOf } from '../reading';
+import { done, failed, open, pending, quiet, stepOf } from '../reading';
 import type { Journal } from '../types';
 
 const strategies = [
@@ -70,7 +70,7 @@ function dryRunBlocks(journal: Journal): Block[] {
   const step = journal.plan.facts?.rehearsal ? stepOf(journal, 'rehearsal', 'verify-snapshot') : undefined;
   if (!rehearsal && !step) {
     const planned = journal.plan.facts?.rehearsal === true;
-    const status = planned ? open('not yet') : quiet('not planned');
+    const status = planned ? pending(journal) : quiet('not planned');
     const titles = ['Duration', 'Rows migrated', 'Errors encountered', 'Validation passed'];
     const why = planned
       ? 'A dry run is planned and has not begun.'

@@ -2,7 +2,7 @@
 import { heading, paragraph, table, type Block, type Section, type Text } from '../document';
 import { betweenMs, formatBytes, formatCount, formatMaybeMs, formatTime } from '../quantities';
 import { formatDurationMs } from '../../plan/duration';
-import { isRollbackStep, open, quiet, resultText, stateText, stepOf } from '../reading';
+import { isRollbackStep, open, pending, quiet, resultText, stateText, stepOf } from '../reading';
 import type { Journal, StepRecord } from '../types';
 
 export function execution(journal: Journal): Section {
@@ -34,13 +34,17 @@ function moments(journal: Journal): Text[][] {
       at(snapshot),
       snapshot ? resultText(snapshot) : (journal.plan.facts?.snapshot ?? 'not taken yet'),
     ],
-    ['4b Writes stopped', downtime ? formatTime(downtime.startedAt) : at(stop), stop ? resultText(stop) : 'not yet'],
+    [
+      '4b Writes stopped',
+      downtime ? formatTime(downtime.startedAt) : at(stop),
+      stop ? resultText(stop) : pending(journal),
+    ],
     ['4c Data moved', at(stepOf(journal, 'copy-data')), moved(journal)],
-    ['4d Application switched', at(change, 'end'), change ? resultText(change) : 'not yet'],
+    ['4d Application switched', at(change, 'end'), change ? resultText(change) : pending(journal)],
     [
       '4d Writes resumed',
       downtime?.endedAt ? formatTime(downtime.endedAt) : at(resume, 'end'),
-      resume ? resultText(resume) : 'not yet',
+      resume ? resultText(resume) : pending(journal),
     ],
     [
       'Point of no return',
@@ -81,7 +85,7 @@ function moved(journal: Journal): Text {
   const step = stepOf(journal, 'copy-data');
   if (journal.copy)
     return `${formatCount(journal.copy.rows)} rows, ${formatBytes(journal.copy.bytesCopied)}, ${journal.copy.tablesDone} of ${journal.copy.tablesTotal} tables`;
-  return step ? resultText(step) : 'not yet';
+  return step ? resultText(step) : pending(journal);
 }
 
 /** Steps with start, end, duration and what came of them. */

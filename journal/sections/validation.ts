@@ -12,7 +12,7 @@ import {
   type Text,
 } from '../document';
 import { formatBytes, formatCount, formatMaybeMs, formatRate, plural } from '../quantities';
-import { done, failed, open, quiet, warning } from '../reading';
+import { done, failed, open, pending, quiet, warning } from '../reading';
 import type { Journal, TableRecord, ValidationRecord } from '../types';
 
 export function validation(journal: Journal): Section {
@@ -83,7 +83,7 @@ function familyRow(family: Family, records: ValidationRecord[], journal: Journal
 
 function missing(journal: Journal): Inline {
   if (journal.validation && journal.validation.length > 0) return quiet('not asked for by the plan');
-  return journal.endedAt ? quiet('not run') : open('not yet');
+  return journal.endedAt ? quiet('not run') : pending(journal);
 }
 
 function outcomeText({ outcome }: Pick<ValidationRecord, 'outcome'>): Inline {
