@@ -42,6 +42,8 @@ export interface SessionOptions {
   /** Extra settings for the session. */
   settings?: Record<string, string>;
   connectTimeoutMs?: number;
+  /** Another database on the server of the reference. */
+  database?: string;
 }
 
 /** Where the reference points, without user and password: safe to show. */
@@ -99,6 +101,7 @@ export class PostgresConnections {
     const settings = { ...pinnedSettings, ...writable, ...options.settings };
     const client = new Client({
       ...config,
+      database: options.database ?? config.database,
       types: untouched,
       application_name: `${applicationNamePrefix} ${purpose}`,
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,

@@ -1,0 +1,202 @@
+// The proof that an archive restores: into a new database of its own on a scratch server, counted table by table, dropped again.
+// Never on the server of the source, never into a database that was there before.
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Client } from 'pg';
+import type { ConnectionReference } from '../../../plan/reference';
+import type { PostgresDependencies } from '../../dependencies';
+import { failure } from '../../errors';
+import { runTool } from '../client-tools';
+import type { PostgresConnections } from '../connection';
+import { quoteIdentifier, quoteLiteral } from '../identifier';
+import type { PostgresScope } from '../scope';
+import { countRows, type RowCounts } from './dump';
+import { toolFailure } from './tool-failure';
+
+export const scratchPrefix = 'cutover_verify_';
+const jobs = 2;
+const countsSchema = z.array(z.tuple([z.string(), z.string(), z.string()]));
+
+/** The scratch database of a migration: at most 63 bytes, different for different migrations. */
+export function scratchDatabase(migration: string): string {
+  const slug = migration
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '_')
+    .slice(0, 32);
+  return `${scratchPrefix}${slug}_${createHash('sha256').update(migration).digest('hex').slice(0, 8)}`;
+}
+
+/**
+ * Restores and compares.
+ * @param counts JSON of the exact rows that the archive holds
+ * @throws PreconditionFailed when the scratch server is the source's, or the archive does not restore; VerificationMismatch when rows differ; TargetConflict for a strange database of that name
+ */
+export async function restoreToScratch(
+  { connections, tools }: PostgresDependencies,
+  {
+    scope,
+    scratch,
+    path,
+    counts,
+    signal,
+  }: { scope: PostgresScope; scratch: ConnectionReference; path: string; counts: string; signal: AbortSignal },
+): Promise<string[]> {
+  const { pgRestore } = tools;
+  if (!pgRestore)
+    throw failure(
+      'PreconditionFailed',
+      'There is no pg_restore on this worker to prove that the snapshot restores. Install the PostgreSQL client tools on every worker, then retry.',
+    );
+  const database = scratchDatabase(scope.migration);
+  const source = await describeSource(connections, scope, signal);
+  const side = 'scratch' as const;
+  await connections.withSession(scratch, { side, purpose: 'scratch database', signal }, async (session) => {
+    await refuseProduction(session, source.identifier);
+    await dropScratch(session, database, scope.migration);
+    await createScratch(session, database, source, scope.migration);
+  });
+  try {
+    const environment = {
+      ...(await connections.toolEnvironment(scratch)),
+      PGDATABASE: database,
+      PGAPPNAME: 'cutover verify snapshot',
+    };
+    const args = [
+      '--exit-on-error',
+      '--no-owner',
+      '--no-privileges',
+      '--no-password',
+      `--jobs=${jobs}`,
+      `--dbname=${database}`,
+      path,
+    ];
+    const { exitCode, stderr } = await runTool(pgRestore, args, { environment, signal });
+    if (exitCode !== 0) throw toolFailure('pg_restore', side, exitCode, stderr);
+    const restored = await connections.withSession(
+      scratch,
+      { side, purpose: 'scratch counts', signal, database },
+      (session) => countRows(session, scope),
+    );
+    return compare(countsSchema.parse(JSON.parse(counts)), restored);
+  } finally {
+    // Also after cancellation: nothing of ours stays on somebody's server.
+    await connections.withSession(scratch, { side, purpose: 'scratch database' }, (session) =>
+      dropScratch(session, database, scope.migration),
+    );
+  }
+}
+
+interface SourceDescription {
+  identifier: string;
+  encoding: string;
+  collate: string;
+  ctype: string;
+}
+
+async function describeSource(
+  connections: PostgresConnections,
+  scope: PostgresScope,
+  signal: AbortSignal,
+): Promise<SourceDescription> {
+  return connections.withSession(
+    scope.source,
+    { side: 'source', purpose: 'snapshot check', signal },
+    async (session) => {
+      const { rows } = await session.query<Omit<SourceDescription, 'identifier'>>(
+        'select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype from pg_database where datname = current_database()',
+      );
+      if (!rows[0])
+        throw failure(
+          'PreconditionFailed',
+          'The database of the source is not in its own catalogue. Look at the server.',
+        );
+      return { ...rows[0], identifier: await systemIdentifier(session) };
+    },
+  );
+}
+
+async function systemIdentifier(session: Client): Promise<string> {
+  const { rows } = await session.query<{ id: string }>('select system_identifier as id from pg_control_system()');
+  return rows[0]?.id ?? '';
+}
+
+async function refuseProduction(session: Client, identifier: string): Promise<void> {
+  if ((await systemIdentifier(session)) !== identifier) return;
+  throw failure(
+    'PreconditionFailed',
+    'The scratch server of the rehearsal is the server of the source, or a physical copy of it (same system identifier): a rehearsal never runs on production. Point rehearsal.source at a server of its own, made by initdb, then retry.',
+  );
+}
+
+const ownComment = (migration: string): string => `cutover: verification of the snapshot of ${migration}`;
+
+async function createScratch(
+  session: Client,
+  database: string,
+  source: SourceDescription,
+  migration: string,
+): Promise<void> {
+  const name = quoteIdentifier(database);
+  const encoding = `create database ${name} template template0 encoding ${quoteLiteral(source.encoding)}`;
+  try {
+    await session.query(
+      `${encoding} lc_collate ${quoteLiteral(source.collate)} lc_ctype ${quoteLiteral(source.ctype)}`,
+    );
+  } catch (error) {
+    // Only the locale may differ, where the scratch server's system lacks it: counts do not depend on it.
+    if (!(
+      typeof error === 'object' &&
+      error !== null &&
+      'code' in error &&
+      ['22023', '42809'].includes(String(error.code))
+    ))
+      throw error;
+    await session.query(`${encoding} locale 'C'`);
+  }
+  await session.query(`comment on database ${name} is ${quoteLiteral(ownComment(migration))}`);
+}
+
+async function dropScratch(session: Client, database: string, migration: string): Promise<void> {
+  const find = async (): Promise<{ comment: string | null } | undefined> =>
+    (
+      await session.query<{ comment: string | null }>(
+        `select shobj_description(oid, 'pg_database') as comment from pg_database where datname = $1`,
+        [database],
+      )
+    ).rows[0];
+  const found = await find();
+  if (!found) return;
+  if (found.comment !== null && found.comment !== ownComment(migration)) {
+    throw failure(
+      'TargetConflict',
+      `The scratch server has a database ${database} that this migration did not make. Rename or drop it, then retry.`,
+    );
+  }
+  await session.query(`drop database if exists ${quoteIdentifier(database)} with (force)`);
+  if (await find())
+    throw failure(
+      'NotReadyYet',
+      `The scratch database ${database} is still there after DROP DATABASE. It is tried again by itself; drop it by hand when that lasts.`,
+    );
+}
+
+function compare(expected: RowCounts, restored: RowCounts): string[] {
+  const found = new Map(restored.map(([schema, table, rows]) => [JSON.stringify([schema, table]), rows]));
+  const different = expected.flatMap(([schema, table, rows]) => {
+    const has = found.get(JSON.stringify([schema, table]));
+    return has === rows
+      ? []
+      : [`${schema}.${table}: ${rows} rows in the source's snapshot, ${has ?? 'no table'} restored`];
+  });
+  if (different.length > 0) {
+    throw failure(
+      'VerificationMismatch',
+      `The restored snapshot differs from the source in ${different.length} tables: ${different.slice(0, 20).join('; ')}. Take the snapshot again; do not go on without one that restores.`,
+    );
+  }
+  const total = restored.reduce((sum, [, , rows]) => sum + BigInt(rows), 0n);
+  return [
+    `restored into a scratch database without an error (owners and privileges left out), dropped again`,
+    `${total} rows in ${expected.length} tables, each count equal to the source's at the moment of the snapshot`,
+  ];
+}
