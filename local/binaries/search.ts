@@ -1,8 +1,7 @@
 // What every search for a server binary shares: each place that was looked at is remembered with what was found there, so
 // that the last error can list them all.
 import { execFile } from 'node:child_process';
-import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -13,12 +12,21 @@ export type Say = (line: string) => void;
 export class Search {
   private readonly tried: string[] = [];
 
-  constructor(private readonly wanted: string) {}
+  constructor(
+    private readonly wanted: string,
+    private readonly say: Say = () => undefined,
+  ) {}
 
   /** Remembers a place and why it did not do. */
   missed(place: string, why: string): undefined {
     this.tried.push(`${place}: ${why}`);
     return undefined;
+  }
+
+  /** A place that a person named by a variable: going on without it is said at once. */
+  missedNamed(place: string, why: string): undefined {
+    this.say(`${place} does not do (${why}); looking further`);
+    return this.missed(place, why);
   }
 
   /** The error that ends a search in vain; `advice` says what a person can do. */
@@ -27,11 +35,6 @@ export class Search {
       `${this.wanted} was not found. Tried:\n${this.tried.map((line) => `  - ${line}`).join('\n')}\n${advice}`,
     );
   }
-}
-
-/** The folder for what we fetch or build: `${XDG_CACHE_HOME:-~/.cache}/cutover`. */
-export function cacheFolder(environment: NodeJS.ProcessEnv): string {
-  return join(environment.XDG_CACHE_HOME || join(environment.HOME || homedir(), '.cache'), 'cutover');
 }
 
 /** The folders of PATH, in order. */
