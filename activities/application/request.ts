@@ -1,5 +1,7 @@
 // One HTTP request with a time limit, a limit on what is read, and no redirects: what probes, smoke tests and admin calls share.
 // Contract: an answer of any status is a result; no answer at all is a `NoAnswer`; cancellation passes untouched.
+import http from 'node:http';
+import https from 'node:https';
 
 const bodyLimitBytes = 64 * 1024;
 
@@ -36,20 +38,13 @@ export class NoAnswer extends Error {
 
 /** Sends one request, once. @throws NoAnswer; the signal's reason when it is aborted */
 export async function sendRequest(request: HttpRequest): Promise<HttpAnswer> {
-  const { method, url, timeoutMs, headers, json, signal } = request;
+  const { timeoutMs, signal } = request;
   signal?.throwIfAborted();
   const startedAt = performance.now();
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(url, {
-      method,
-      headers: { ...headers, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
-      body: json === undefined ? undefined : JSON.stringify(json),
-      redirect: 'manual',
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    });
-    const body = await readStart(response);
-    return { status: response.status, body, durationMs: elapsedMs(startedAt) };
+    const { status, body } = await exchange(request, signal ? AbortSignal.any([signal, timeout]) : timeout);
+    return { status, body, durationMs: elapsedMs(startedAt) };
   } catch (error) {
     signal?.throwIfAborted();
     const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : whyNoAnswer(error);
@@ -57,29 +52,57 @@ export async function sendRequest(request: HttpRequest): Promise<HttpAnswer> {
   }
 }
 
-async function readStart(response: Response): Promise<string> {
-  const reader = response.body?.getReader();
-  if (!reader) return '';
-  const parts: Uint8Array[] = [];
+/**
+ * Over a connection of its own: one kept from the last call may be dead by now, and would look like an application
+ * that does not answer. (fetch cannot promise that: after a timeout its pool connects ahead and keeps the connection.)
+ */
+async function exchange(
+  { method, url, headers, json }: HttpRequest,
+  signal: AbortSignal,
+): Promise<{ status: number; body: string }> {
+  const content = json === undefined ? undefined : JSON.stringify(json);
+  const outgoing = (url.startsWith('https:') ? https : http).request(url, {
+    method,
+    agent: false,
+    signal,
+    headers: {
+      ...headers,
+      ...(content === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) }),
+    },
+  });
+  const incoming = new Promise<http.IncomingMessage>((resolve, reject) => {
+    outgoing.once('response', resolve);
+    // Stays for the time after the answer has begun, when reading it reports the same.
+    outgoing.on('error', reject);
+  });
+  outgoing.end(content);
+  const response = await incoming;
+  return { status: response.statusCode ?? 0, body: await readStart(response) };
+}
+
+async function readStart(response: http.IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
   let bytes = 0;
-  while (bytes < bodyLimitBytes) {
-    const { done, value } = await reader.read();
-    if (done) return Buffer.concat(parts).toString('utf8');
-    parts.push(value);
-    bytes += value.length;
+  for await (const part of response as AsyncIterable<Buffer>) {
+    parts.push(part);
+    bytes += part.length;
+    if (bytes >= bodyLimitBytes) break;
   }
-  await reader.cancel();
   return Buffer.concat(parts).subarray(0, bodyLimitBytes).toString('utf8');
 }
 
-/** fetch says only "fetch failed"; the reason is in its cause. */
+/** Of a name with several addresses, the error holds one for each and says nothing itself. */
 function whyNoAnswer(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (!(cause instanceof Error)) return String(cause);
-  const code = 'code' in cause ? String(cause.code) : '';
-  return [cause.message, code]
-    .filter((part, index) => part && !(index > 0 && cause.message.includes(part)))
-    .join(' · ');
+  const { message, code, errors } = partsOf(error);
+  if (Array.isArray(errors) && errors.length > 0) return whyNoAnswer(errors[0]);
+  const said = typeof message === 'string' && message ? message : 'unknown reason';
+  return typeof code === 'string' && !said.includes(code) ? `${said} · ${code}` : said;
+}
+
+function partsOf(error: unknown): { message?: unknown; code?: unknown; errors?: unknown } {
+  return error !== null && typeof error === 'object' ? error : {};
 }
 
 function elapsedMs(startedAt: number): number {
