@@ -163,9 +163,16 @@ describe('gates', () => {
     server.withWorker(async ({ start }) => {
       const handle = await start();
       await until(handle, gateOpen('start'));
-      const { typedSearchAttributes } = await handle.describe();
-      const shown = typedSearchAttributes.getAll().map(({ key, value }) => `${key.name}=${String(value)}`);
-      expect(shown).toEqual(expect.arrayContaining(['MigrationGate=start', 'MigrationPhase=preflight']));
+      const shown = async (): Promise<string[]> => {
+        const { typedSearchAttributes } = await handle.describe();
+        return typedSearchAttributes.getAll().map(({ key, value }) => `${key.name}=${String(value)}`);
+      };
+      const end = Date.now() + 10_000;
+      while (!(await shown()).includes('MigrationGate=start') && Date.now() < end)
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(await shown()).toEqual(
+        expect.arrayContaining(['MigrationGate=start', 'MigrationPhase=preflight', 'MigrationKind=postgres']),
+      );
     }));
 
   it('without an application ask a person to stop writes and to switch', () =>

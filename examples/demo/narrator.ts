@@ -1,0 +1,59 @@
+// What the demo says: the steps of the runbook as they happen, and for each gate what a person would type.
+import pc from 'picocolors';
+import type { GateRecord, StepRecord } from '../../journal/types';
+import { formatDurationMs } from '../../plan/duration';
+import type { MigrationStatus } from '../../workflows/messages';
+
+export type Say = (line: string) => void;
+
+const marks: Partial<Record<StepRecord['state'], string>> = {
+  done: pc.green('✔'),
+  skipped: '↷',
+  failed: pc.red('✖'),
+  undone: pc.yellow('↩'),
+  'undo-failed': pc.red('✖'),
+};
+
+/** Says each step once, when it has ended, and each refused message. */
+export class Narrator {
+  private readonly told = new Set<string>();
+  private lastCopy = 0;
+
+  constructor(
+    private readonly say: Say,
+    private readonly address: string,
+  ) {}
+
+  tell(status: MigrationStatus): void {
+    for (const step of status.steps) {
+      const mark = marks[step.state];
+      const key = `${step.id} ${step.startedAt} ${step.state}`;
+      if (!mark || this.told.has(key)) continue;
+      this.told.add(key);
+      const time = step.durationMs === undefined ? '' : pc.dim(` ${formatDurationMs(step.durationMs)}`);
+      const result = step.failure ?? step.result;
+      this.say(`  ${mark} ${step.title}${time}${result ? pc.dim(`  ${result.slice(0, 160)}`) : ''}`);
+    }
+    this.tellCopy(status);
+  }
+
+  private tellCopy({ copy, phase }: MigrationStatus): void {
+    if (phase !== 'copy' || !copy || copy.chunksDone === this.lastCopy || copy.chunksDone >= copy.chunksTotal) return;
+    this.lastCopy = copy.chunksDone;
+    const share = Math.floor((100 * copy.bytesCopied) / Math.max(1, copy.bytesTotal));
+    this.say(pc.dim(`    copied ${share} %, ${copy.rows} rows, ${copy.tablesDone} of ${copy.tablesTotal} tables`));
+  }
+
+  /** The gate, its evidence, and the command that a person would type. */
+  gate(gate: GateRecord, workflowId: string): void {
+    this.say('');
+    this.say(pc.bold(`  Gate "${gate.name}" is open. What the people deciding see:`));
+    for (const line of gate.evidence.slice(0, 8)) this.say(`    · ${line.slice(0, 200)}`);
+    this.say('  A person would type:');
+    this.say(pc.cyan(`    ${this.signalCommand(workflowId, 'approve', `{"gate":"${gate.name}","by":"YOU"}`)}`));
+  }
+
+  signalCommand(workflowId: string, name: string, input: string): string {
+    return `temporal workflow signal --address ${this.address} -w ${workflowId} --name ${name} --input '${input}'`;
+  }
+}
