@@ -1,0 +1,260 @@
+// One lane of the copy: takes the next chunk that nobody has, copies it, notes it, all in one transaction on the target, until
+// none is left. Any number of lanes on any number of workers; whatever dies, a chunk is in once or not at all.
+// Sizes are bytes of the COPY stream; the ledger's estimates are bytes on the source's disk.
+import { Context } from '@temporalio/activity';
+import type { Client } from 'pg';
+import { failure } from '../../errors';
+import { withHeartbeat, type Beat } from '../../heartbeat';
+import type { PostgresDependencies } from '../../dependencies';
+import type { PostgresConnections } from '../connection';
+import { quoteLiteral, quoteQualified } from '../identifier';
+import type { PostgresScope } from '../scope';
+import { forgetUnloggedAfterCrash, markDone, takeChunk, type Chunk, type TablePlan } from './chunk-ledger';
+import { copyFailure, on } from './copy-errors';
+import { copyIntoSql, copyOutSql } from './copy-format';
+import { cut, streamRows } from './copy-stream';
+import { Rate } from './rate';
+import { backendOf, endEarlierAttempts, ensureGone, openCopySource, openCopyTarget } from './sessions';
+import { readTuning } from './settings';
+import { Throttle } from './throttle';
+
+/** What `tune` changes reaches a chunk that is under way after this. */
+const tuningMs = 2_000;
+/** Below this a table is not worth a new file on the target, which FREEZE needs. */
+const freezeFromBytes = 1_048_576;
+
+export interface CopyLaneInput {
+  scope: PostgresScope;
+  /** From 0. */
+  lane: number;
+  /** Exported by another session of the source that is still there; without it each chunk reads what is committed when it begins. */
+  snapshot?: string;
+}
+
+/** What a lane shows while it runs. */
+export interface LaneProgress {
+  lane: number;
+  table?: string;
+  /** Committed by this attempt. */
+  rows: string;
+  bytes: number;
+  /** Of the chunk under way, not committed. */
+  bytesInFlight: number;
+  bytesPerSecond: number;
+  chunksDone: number;
+}
+
+export function createLaneActivities({ connections }: PostgresDependencies) {
+  return {
+    /**
+     * Copies chunks until none is left or the lane is tuned away; gives what this attempt committed. Cancelled, it comes back only when
+     * its backends are gone and its unfinished chunk is rolled back.
+     * @throws SourceUnavailable, TargetUnavailable (retryable); TargetConflict, VerificationMismatch, PreconditionFailed, AuthDenied (not)
+     */
+    async copyLane(input: CopyLaneInput): Promise<{ rows: string; bytes: number; chunks: number }> {
+      return withHeartbeat<LaneProgress, { rows: string; bytes: number; chunks: number }>(
+        { lane: input.lane, rows: '0', bytes: 0, bytesInFlight: 0, bytesPerSecond: 0, chunksDone: 0 },
+        (beat) => new Lane(connections, input, beat).run(),
+      );
+    },
+  };
+}
+
+class Lane {
+  private readonly throttle = new Throttle();
+  private readonly rate = new Rate();
+  private rows = 0n;
+  private bytes = 0;
+  private chunks = 0;
+  private inFlight = 0;
+  private chunk?: Chunk;
+
+  constructor(
+    private readonly connections: PostgresConnections,
+    private readonly input: CopyLaneInput,
+    private readonly beat: Beat<LaneProgress>,
+  ) {}
+
+  async run(): Promise<{ rows: string; bytes: number; chunks: number }> {
+    const { scope } = this.input;
+    const { signal } = this.beat;
+    signal.throwIfAborted();
+    const { purpose, activity } = namesOf(this.input.lane);
+    const target = await openCopyTarget(this.connections, scope, purpose);
+    const backends = [backendOf(target, scope.target, 'target', purpose)];
+    const sessions = [target];
+    const stop = (): void => sessions.forEach(cut);
+    signal.addEventListener('abort', stop, { once: true });
+    let tuning: NodeJS.Timeout | undefined;
+    try {
+      const source = await openCopySource(this.connections, scope, purpose);
+      sessions.push(source);
+      backends.push(backendOf(source, scope.source, 'source', purpose));
+      if (activity) await endEarlierAttempts(target, activity);
+      tuning = setInterval(() => void this.followTuning(sessions), tuningMs);
+      await this.copyChunks(source, target);
+      await Promise.all(sessions.map((session) => session.end().catch(() => undefined)));
+      return { rows: String(this.rows), bytes: this.bytes, chunks: this.chunks };
+    } catch (error) {
+      stop();
+      await Promise.all(backends.map((backend) => ensureGone(this.connections, backend)));
+      signal.throwIfAborted();
+      const { table } = this.chunk ?? {};
+      throw copyFailure(error, table ? `Copying ${table.schema}.${table.name}` : 'Taking the next chunk of the copy');
+    } finally {
+      clearInterval(tuning);
+      signal.removeEventListener('abort', stop);
+      // The session that follows the tuning, if it came to that.
+      for (const session of sessions.slice(2)) cut(session);
+    }
+  }
+
+  private async copyChunks(source: Client, target: Client): Promise<void> {
+    const { lane, snapshot } = this.input;
+    await forgetUnloggedAfterCrash(target);
+    if (snapshot) {
+      await on('source', source.query('begin transaction isolation level repeatable read, read only'));
+      await on('source', source.query(`set transaction snapshot ${quoteLiteral(snapshot)}`));
+    }
+    for (;;) {
+      this.beat.signal.throwIfAborted();
+      const { lanes } = await this.applyTuning(target);
+      if (lanes !== undefined && lane >= lanes) return;
+      await target.query('begin');
+      const chunk = await takeChunk(target);
+      if (!chunk) {
+        await target.query('commit');
+        return;
+      }
+      this.chunk = chunk;
+      await this.copyChunk(chunk, source, target);
+      this.chunk = undefined;
+    }
+  }
+
+  private async copyChunk(chunk: Chunk, source: Client, target: Client): Promise<void> {
+    const { table } = chunk;
+    const { signal } = this.beat;
+    this.inFlight = 0;
+    const freeze = await mayFreeze(chunk, target);
+    const { rowsOut, rowsIn, bytes } = await streamRows({
+      source,
+      target,
+      out: copyOutSql(chunk),
+      into: copyIntoSql(table, freeze),
+      onBytes: (length) => {
+        this.inFlight += length;
+        this.rate.count(length);
+        this.report();
+        return this.throttle.take(length, signal);
+      },
+    });
+    if (rowsOut !== rowsIn || Number.isNaN(rowsIn)) {
+      throw failure(
+        'VerificationMismatch',
+        `Of ${table.schema}.${table.name} the source sent ${rowsOut} rows and the target took ${rowsIn}. Look for triggers on the target's table that refuse rows, and retry.`,
+      );
+    }
+    if (chunk.kind === 'ctid') await requireSameFile(source, table);
+    await markDone(target, chunk, { rows: rowsIn, bytes, lane: this.input.lane });
+    await target.query('commit');
+    this.rows += BigInt(rowsIn);
+    this.bytes += bytes;
+    this.chunks += 1;
+    this.inFlight = 0;
+    this.report();
+  }
+
+  private report(): void {
+    const { table } = this.chunk ?? {};
+    this.beat.report({
+      lane: this.input.lane,
+      ...(table ? { table: `${table.schema}.${table.name}` } : {}),
+      rows: String(this.rows),
+      bytes: this.bytes,
+      bytesInFlight: this.inFlight,
+      bytesPerSecond: this.rate.perSecond(),
+      chunksDone: this.chunks,
+    });
+  }
+
+  private async applyTuning(target: Client): Promise<{ lanes?: number }> {
+    const { lanes, maxBytesPerSecond, stopped } = await readTuning(target);
+    if (stopped) {
+      throw failure(
+        'PreconditionFailed',
+        'The copy was stopped, because the migration is being undone. Plan it again before copying.',
+      );
+    }
+    this.throttle.limit(maxBytesPerSecond / (lanes || 1));
+    return { lanes };
+  }
+
+  /** The lane's own session is busy with rows for as long as a chunk takes, so the ledger is read through another one. */
+  private async followTuning(sessions: Client[]): Promise<void> {
+    try {
+      const known = sessions[2];
+      const { scope, lane } = this.input;
+      const session =
+        known ??
+        (await this.connections.open(scope.target, {
+          side: 'target',
+          purpose: `copy tuning ${lane}`,
+          signal: this.beat.signal,
+        }));
+      if (!known && sessions.length > 2) await session.end();
+      else if (!known) sessions.push(session);
+      await this.applyTuning(session);
+    } catch {
+      // Only a wish: the chunk goes on as it is, and the lane looks again before the next.
+    }
+  }
+}
+
+/** The activity's attempt is part of the name, so that a later attempt can find the sessions of an earlier one. */
+function namesOf(lane: number): { purpose: string; activity?: string } {
+  const plain = `copy lane ${lane}`;
+  try {
+    const { activityId, attempt } = Context.current().info;
+    const activity = `${plain} (${activityId.slice(0, 16)}.`;
+    return { purpose: `${activity}${attempt})`, ...(attempt > 1 ? { activity } : {}) };
+  } catch {
+    return { purpose: plain };
+  }
+}
+
+/**
+ * A whole table can be loaded frozen, with less WAL and no vacuum to come, if it is truncated in the same transaction. Looks first that
+ * there is nothing to lose: rows that are not ours are a conflict.
+ */
+async function mayFreeze({ kind, bytesEstimated, table }: Chunk, target: Client): Promise<boolean> {
+  if (kind !== 'table' || table.condition !== null || bytesEstimated < freezeFromBytes) return false;
+  const name = quoteQualified(table.schema, table.name);
+  const { rows } = await target.query<{ held: string; referenced: string }>(
+    `select exists (select from only ${name}) as held,
+       exists (select from pg_constraint where contype = 'f' and confrelid = ${quoteLiteral(name)}::regclass) as referenced`,
+  );
+  if (rows[0]?.held === 't') {
+    throw failure(
+      'TargetConflict',
+      `${table.schema}.${table.name} on the target holds rows that this migration did not copy. Empty it if nobody needs them, and retry.`,
+    );
+  }
+  if (rows[0]?.referenced === 't') return false;
+  await target.query(`truncate only ${name}`);
+  return true;
+}
+
+/** Page ranges mean something only as long as the table is not rewritten (VACUUM FULL, CLUSTER) between two chunks. */
+async function requireSameFile(source: Client, table: TablePlan): Promise<void> {
+  if (table.filenode === null) return;
+  const { rows } = await on(
+    'source',
+    source.query<{ filenode: string | null }>('select pg_relation_filenode($1) as filenode', [table.oid]),
+  );
+  if (rows[0]?.filenode === table.filenode) return;
+  throw failure(
+    'PreconditionFailed',
+    `${table.schema}.${table.name} was rewritten on the source while it was copied (VACUUM FULL, CLUSTER or ALTER TABLE). Keep maintenance away from the source, roll back and copy again.`,
+  );
+}
