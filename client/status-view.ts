@@ -1,0 +1,238 @@
+// A migration's status in words, for `cutover status` and as the screen of `cutover watch`. Pure.
+import { formatBytes, formatCount, formatTime } from '../journal/quantities';
+import type { GateRecord, StepRecord } from '../journal/types';
+import { formatDurationMs } from '../plan/duration';
+import type { MigrationStatus } from '../workflows/messages';
+import type { RunningActivity } from './migration';
+import { alignedRows, bar, mark, plainText, type Colors } from './output';
+
+export interface View {
+  colors: Colors;
+  columns: number;
+  /** For durations of what still runs. */
+  nowMs: number;
+  /** Steps shown; older ones are counted only. */
+  steps: number;
+}
+
+/** A lane of the copy, as it last reported itself. */
+export interface Lane {
+  lane: number;
+  table: string;
+  rows: number;
+  bytes: number;
+  bytesPerSecond: number;
+  chunksDone: number;
+}
+
+/** The whole picture, top to bottom: where it is, what is waited for, what moves, what was done. */
+export function statusLines(status: MigrationStatus, activities: RunningActivity[], view: View): string[] {
+  const lines = [
+    ...headLines(status, view),
+    ...blockedLines(status, view),
+    ...gateLines(status, view),
+    ...copyLines(status, activities, view),
+    ...activityLines(activities, view),
+    ...stepLines(status, view),
+    ...endLines(status, view),
+    ...refusedLines(status, view),
+  ];
+  return lines.map((line) => clip(line, view.columns));
+}
+
+function headLines(status: MigrationStatus, { colors, nowMs }: View): string[] {
+  const { outcome, phase } = status;
+  const state = outcome ?? phase;
+  const painted =
+    outcome === 'completed'
+      ? colors.green(state)
+      : outcome || phase === 'blocked' || phase === 'rolling-back'
+        ? colors.yellow(state)
+        : colors.cyan(state);
+  const total = (status.endedAt ? Date.parse(status.endedAt) : nowMs) - Date.parse(status.startedAt);
+  const lines = [
+    `${colors.bold(status.migration)}  ${colors.bold(painted)}  ${colors.dim(`${status.kind}, ${formatDurationMs(Math.max(0, total))}, started ${formatTime(status.startedAt)}`)}`,
+  ];
+  if (status.reason) lines.push(`  ${plainText(status.reason)}`);
+  if (status.paused)
+    lines.push(
+      colors.yellow(
+        `  paused by ${plainText(status.paused.by)}${status.paused.reason ? `: ${plainText(status.paused.reason)}` : ''} (cutover resume ${status.migration} --by NAME)`,
+      ),
+    );
+  const { downtime } = status;
+  if (downtime) {
+    const ms =
+      downtime.durationMs ?? (downtime.endedAt ? Date.parse(downtime.endedAt) : nowMs) - Date.parse(downtime.startedAt);
+    lines.push(
+      downtime.endedAt
+        ? colors.dim(`  writes were stopped for ${formatDurationMs(ms)}`)
+        : colors.yellow(`  writes are stopped, ${formatDurationMs(ms)} so far`),
+    );
+  }
+  return lines;
+}
+
+function blockedLines({ blocked, migration }: MigrationStatus, { colors }: View): string[] {
+  if (!blocked) return [];
+  return [
+    '',
+    `${colors.red('Blocked')} at ${colors.bold(blocked.step)}: ${plainText(blocked.failure)}`,
+    `  cutover retry ${migration} --by NAME`,
+    ...(blocked.skippable ? [`  cutover skip ${migration} ${blocked.step} --by NAME --reason WHY`] : []),
+    `  cutover rollback ${migration} --by NAME --reason WHY`,
+  ];
+}
+
+/** The open gate with its evidence and the commands that answer it. */
+export function gateLines(status: MigrationStatus, { colors }: Pick<View, 'colors'>): string[] {
+  const gate = status.gates.find(({ state }) => state === 'open');
+  if (!gate) return [];
+  return [
+    '',
+    `${colors.yellow('Waiting for you')}: gate ${colors.bold(gate.name)} ${colors.dim(`(${approvals(gate)}${gate.closesAt ? `, until ${formatTime(gate.closesAt)}, then ${gate.onTimeout ?? 'reject'}` : ''})`)}`,
+    ...gate.evidence.map((line) => `  - ${plainText(line)}`),
+    `  ${approveCommand(status.migration, gate.name)}`,
+    colors.dim(`  cutover reject ${status.migration} ${gate.name} --by NAME --reason WHY`),
+  ];
+}
+
+export function approveCommand(migration: string, gate: string): string {
+  return `cutover approve ${migration} ${gate} --by NAME`;
+}
+
+function approvals({ decisions, approversNeeded }: GateRecord): string {
+  const names = decisions.map(({ by }) => plainText(by)).join(', ');
+  return `${decisions.length} of ${approversNeeded} approvals${names ? `: ${names}` : ''}`;
+}
+
+/** Lanes among what the running activities report. */
+export function lanesOf(activities: RunningActivity[]): Lane[] {
+  return activities
+    .flatMap(({ progress }) => (isLane(progress) ? [progress] : []))
+    .sort((left, right) => left.lane - right.lane);
+}
+
+function isLane(progress: unknown): progress is Lane {
+  if (typeof progress !== 'object' || progress === null) return false;
+  const numbers = ['lane', 'bytes', 'bytesPerSecond', 'chunksDone'];
+  return numbers.every((name) => typeof (progress as Record<string, unknown>)[name] === 'number');
+}
+
+function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity[], view: View): string[] {
+  if (!copy || phase !== 'copy' || copy.chunksDone >= copy.chunksTotal) return [];
+  const lanes = lanesOf(activities);
+  const { colors } = view;
+  const copied = Math.min(copy.bytesTotal, Math.max(copy.bytesCopied, sum(lanes, 'bytes')));
+  const rate = lanes.length > 0 ? sum(lanes, 'bytesPerSecond') : copy.bytesPerSecond;
+  const etaMs = rate ? ((copy.bytesTotal - copied) / rate) * 1_000 : copy.etaMs;
+  const width = Math.max(10, Math.min(40, view.columns - 50));
+  const share = copy.bytesTotal === 0 ? 1 : copied / copy.bytesTotal;
+  return [
+    '',
+    `Copy  ${colors.green(bar(share, width))}  ${formatBytes(copied)} of ${formatBytes(copy.bytesTotal)}`,
+    colors.dim(
+      `      ${formatCount(copy.rows)} of about ${formatCount(copy.rowsEstimated)} rows, ${copy.tablesDone} of ${copy.tablesTotal} tables${rate ? `, ${formatBytes(rate)}/s` : ''}${etaMs === undefined ? '' : `, about ${formatDurationMs(etaMs)} to go`}`,
+    ),
+    ...lanes.map(
+      (lane) =>
+        `      lane ${lane.lane + 1}  ${plainText(lane.table)}  ${colors.dim(`${formatBytes(lane.bytes)}, ${formatBytes(lane.bytesPerSecond)}/s, ${lane.chunksDone} chunks`)}`,
+    ),
+  ];
+}
+
+function sum(lanes: Lane[], field: 'bytes' | 'bytesPerSecond'): number {
+  return lanes.reduce((total, lane) => total + lane[field], 0);
+}
+
+function activityLines(activities: RunningActivity[], { colors }: View): string[] {
+  const others = activities.filter(({ progress, attempt }) => !isLane(progress) || attempt > 1);
+  return others.flatMap(({ type, attempt, progress, lastFailure }) => {
+    const details = isLane(progress) ? '' : progressText(progress);
+    const again =
+      attempt > 1 ? colors.yellow(`  attempt ${attempt}${lastFailure ? `: ${plainText(lastFailure)}` : ''}`) : '';
+    return details || again ? [colors.dim(`  ${type}${details ? `  ${details}` : ''}`) + again] : [];
+  });
+}
+
+/** Whatever an activity reports, shortly: text as it is, small objects as `name value`. */
+function progressText(progress: unknown): string {
+  if (typeof progress === 'string' || typeof progress === 'number') return plainText(String(progress));
+  if (typeof progress !== 'object' || progress === null) return '';
+  return Object.entries(progress)
+    .filter(([, value]) => ['string', 'number'].includes(typeof value))
+    .map(([name, value]) => `${name} ${plainText(/bytes/i.test(name) ? formatBytes(Number(value)) : String(value))}`)
+    .join(', ');
+}
+
+function stepLines({ steps }: MigrationStatus, view: View): string[] {
+  if (steps.length === 0) return [];
+  const shown = steps.slice(-Math.max(1, view.steps));
+  const hidden = steps.length - shown.length;
+  const texts = shown.map((step) => [
+    plainText(step.title),
+    durationOf(step, view.nowMs),
+    plainText(step.failure ?? step.result ?? ''),
+  ]);
+  const rows = alignedRows(texts, (cell, column) => (column === 0 ? cell : view.colors.dim(cell)));
+  return [
+    '',
+    ...(hidden > 0 ? [view.colors.dim(`  … ${hidden} steps before`)] : []),
+    ...rows.map((row, index) => `${mark(shown[index]?.state ?? 'done', view.colors)} ${row}`),
+  ];
+}
+
+function durationOf(step: StepRecord, nowMs: number): string {
+  const ms = step.durationMs ?? (step.endedAt ? 0 : nowMs - Date.parse(step.startedAt));
+  return formatDurationMs(Math.max(0, ms));
+}
+
+function endLines({ outcome, reportUrl, validation }: MigrationStatus, { colors }: View): string[] {
+  const lines: string[] = [];
+  if (validation && validation.length > 0) {
+    const passed = validation.filter((record) => record.outcome === 'pass').length;
+    lines.push(
+      '',
+      `Validation: ${passed === validation.length ? colors.green(`${passed} of ${validation.length} passed`) : `${passed} of ${validation.length} passed`}`,
+    );
+    for (const record of validation.filter(({ outcome: found }) => found === 'fail' || found === 'unverifiable')) {
+      lines.push(
+        colors.red(
+          `  ✖ ${plainText(record.name)}: source ${plainText(record.source ?? 'n/a')}, target ${plainText(record.target ?? 'n/a')}`,
+        ),
+      );
+    }
+  }
+  if (outcome) lines.push('', `Outcome: ${colors.bold(outcome)}`);
+  if (reportUrl) lines.push(`Report: ${reportUrl}`);
+  return lines;
+}
+
+function refusedLines({ refused }: MigrationStatus, { colors }: View): string[] {
+  const last = refused.at(-1);
+  if (!last) return [];
+  const more = refused.length > 1 ? ` (and ${refused.length - 1} before)` : '';
+  return [
+    '',
+    colors.yellow(
+      `Refused: ${plainText(last.name)}${last.by ? ` by ${plainText(last.by)}` : ''}: ${plainText(last.why)}`,
+    ) + colors.dim(more),
+  ];
+}
+
+const escapes = /\u001b\[[0-9;]*m/g;
+
+/** Cuts a line to the width of the terminal; colours have no width. */
+export function clip(line: string, columns: number): string {
+  if (line.replaceAll(escapes, '').length <= columns) return line;
+  let width = 0;
+  let cut = '';
+  for (const [part] of line.matchAll(/\u001b\[[0-9;]*m|[^\u001b]/gu)) {
+    if (part.startsWith('\u001b')) cut += part;
+    else if (width < columns - 1) {
+      cut += part;
+      width += 1;
+    }
+  }
+  return `${cut}…`;
+}

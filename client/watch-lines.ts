@@ -1,0 +1,116 @@
+// `cutover watch` where the output is no terminal: each line says one thing that happened, once. Pure.
+import { formatBytes, formatCount } from '../journal/quantities';
+import type { GateRecord, StepRecord } from '../journal/types';
+import { formatDurationMs } from '../plan/duration';
+import type { MigrationStatus } from '../workflows/messages';
+import { plainText } from './output';
+import { approveCommand } from './status-view';
+
+/** What has happened between two statuses, in the order of time; all of it when there is no previous one. */
+export function renderLines(previous: MigrationStatus | undefined, status: MigrationStatus): string[] {
+  const events = [
+    ...status.steps.flatMap((step, index) => stepEvents(previous?.steps[index], step)),
+    ...status.gates.flatMap((gate, index) => gateEvents(previous?.gates[index], gate, status.migration)),
+    ...refusedEvents(previous, status),
+    ...pointOfNoReturn(previous, status),
+  ].sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
+  return [
+    ...(previous === undefined ? [`${status.startedAt} migration ${status.migration} (${status.kind})`] : []),
+    ...events.map(({ at, text }) => `${at} ${text}`),
+    ...stateLines(previous, status),
+  ];
+}
+
+interface Event {
+  at: string;
+  text: string;
+}
+
+function stepEvents(before: StepRecord | undefined, step: StepRecord): Event[] {
+  const events: Event[] = [];
+  if (!before) events.push({ at: step.startedAt, text: `▶ ${plainText(step.title)}` });
+  else if (step.retries > before.retries)
+    events.push({ at: step.startedAt, text: `▶ ${plainText(step.title)}: tried again` });
+  if (step.state !== before?.state && step.endedAt !== undefined && !['running', 'undoing'].includes(step.state)) {
+    const words = step.failure ?? step.result;
+    events.push({
+      at: step.endedAt,
+      text: `${signs[step.state]} ${plainText(step.title)}: ${step.state}${step.durationMs === undefined ? '' : ` in ${formatDurationMs(step.durationMs)}`}${words ? `; ${plainText(words)}` : ''}`,
+    });
+  }
+  return events;
+}
+
+const signs: Record<StepRecord['state'], string> = {
+  running: '▶',
+  done: '✔',
+  failed: '✖',
+  skipped: '↷',
+  undoing: '◀',
+  undone: '↩',
+  'undo-failed': '✖',
+};
+
+function gateEvents(before: GateRecord | undefined, gate: GateRecord, migration: string): Event[] {
+  const events: Event[] = [];
+  if (!before && gate.state !== 'auto') {
+    events.push({
+      at: gate.openedAt,
+      text: `? gate ${gate.name} is open: ${gate.approversNeeded} to approve; ${approveCommand(migration, gate.name)}`,
+    });
+    events.push(...gate.evidence.map((line) => ({ at: gate.openedAt, text: `    ${plainText(line)}` })));
+  }
+  for (const { decision, by, reason, at } of gate.decisions.slice(before?.decisions.length ?? 0)) {
+    events.push({
+      at,
+      text: `  gate ${gate.name}: ${decision === 'approve' ? 'approved' : 'rejected'} by ${plainText(by)}${reason ? `: ${plainText(reason)}` : ''}`,
+    });
+  }
+  if (gate.closedAt !== undefined && before?.closedAt === undefined)
+    events.push({
+      at: gate.closedAt,
+      text: `  gate ${gate.name}: ${gate.state === 'auto' ? 'passed by itself' : gate.state}`,
+    });
+  return events;
+}
+
+function refusedEvents(previous: MigrationStatus | undefined, status: MigrationStatus): Event[] {
+  const seen = new Set((previous?.refused ?? []).map((refused) => JSON.stringify(refused)));
+  return status.refused
+    .filter((refused) => !seen.has(JSON.stringify(refused)))
+    .map(({ at, name, by, why }) => ({
+      at,
+      text: `! refused ${plainText(name)}${by ? ` by ${plainText(by)}` : ''}: ${plainText(why)}`,
+    }));
+}
+
+function pointOfNoReturn(previous: MigrationStatus | undefined, { pointOfNoReturnAt }: MigrationStatus): Event[] {
+  if (pointOfNoReturnAt === undefined || previous?.pointOfNoReturnAt !== undefined) return [];
+  return [{ at: pointOfNoReturnAt, text: '  point of no return' }];
+}
+
+/** What is so now and was not before; these carry no time of their own. */
+function stateLines(previous: MigrationStatus | undefined, status: MigrationStatus): string[] {
+  const { phase, paused, blocked, copy, migration, outcome, reason, reportUrl } = status;
+  const lines: string[] = [];
+  if (phase !== previous?.phase) lines.push(`phase ${phase}`);
+  if (paused && !previous?.paused)
+    lines.push(`paused by ${plainText(paused.by)}: cutover resume ${migration} --by NAME`);
+  if (!paused && previous?.paused) lines.push('resumed');
+  if (blocked && blocked.failure !== previous?.blocked?.failure) {
+    const choices = ['retry', ...(blocked.skippable ? ['skip'] : []), 'rollback'].join(' | ');
+    lines.push(`blocked at ${blocked.step}: cutover ${choices} ${migration} --by NAME`);
+  }
+  if (copy && copy.measuredAt !== previous?.copy?.measuredAt) {
+    const share = copy.bytesTotal === 0 ? 100 : Math.floor((100 * copy.bytesCopied) / copy.bytesTotal);
+    const eta = copy.etaMs === undefined || share >= 100 ? '' : `, about ${formatDurationMs(copy.etaMs)} to go`;
+    const rate = copy.bytesPerSecond === undefined ? '' : `, ${formatBytes(copy.bytesPerSecond)}/s`;
+    lines.push(
+      `copy ${share} %: ${formatBytes(copy.bytesCopied)} of ${formatBytes(copy.bytesTotal)}, ${formatCount(copy.rows)} rows${rate}${eta}`,
+    );
+  }
+  if (outcome && outcome !== previous?.outcome)
+    lines.push(`outcome ${outcome}${reason ? `: ${plainText(reason)}` : ''}`);
+  if (reportUrl && reportUrl !== previous?.reportUrl) lines.push(`report ${reportUrl}`);
+  return lines;
+}
