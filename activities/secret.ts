@@ -20,10 +20,11 @@ export async function resolveSecret(
 }
 
 async function readSecretFile(path: string, what: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw failure(
       'PreconditionFailed',
-      `The secret in ${what} cannot be read by the worker: ${error.code}. Mount it on every worker and retry.`,
+      `The secret in ${what} cannot be read by the worker: ${code}. Mount it on every worker and retry.`,
     );
   });
 }

@@ -1,6 +1,7 @@
 // Writers that never give up: W of them, each writing one order after the other to the active database, at a rate over all.
 // Contract: after `pause()` no write is in flight and none is acknowledged until `resume()`.
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Ledger, Side, WriteKind } from './ledger';
@@ -39,6 +40,7 @@ export class Writers {
     private readonly options: WriterOptions,
     paused: boolean,
   ) {
+    setMaxListeners(0, this.stopped.signal);
     if (paused) this.close();
     this.running = Array.from({ length: options.writers }, (_, writer) => this.write(writer));
   }
@@ -75,13 +77,13 @@ export class Writers {
     const intervalMs = rate > 0 ? (writers * 1_000) / rate : 0;
     const remembered: string[] = [];
     let dueAt = performance.now() + (intervalMs * writer) / writers;
-    while (!this.stopped.signal.aborted) {
+    for (;;) {
       await this.wait(dueAt - performance.now());
+      if (this.stopped.signal.aborted) return;
       if (this.closed) {
         await this.closed.opened;
         continue;
       }
-      if (this.stopped.signal.aborted) return;
       // Nothing is awaited between the look at `closed` and this line: a write is in flight before anyone can pause.
       const written = this.writeOnce(writer, remembered);
       const settled = written.then(() => undefined);

@@ -1,5 +1,6 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { createApplicationActivities } from '../../activities/application/admin';
 import { probe, runHttpSmoke } from '../../activities/application/probes';
 import { failureType } from '../../activities/errors';
@@ -30,7 +31,7 @@ const respond =
 const failureOf = (work: Promise<unknown>): Promise<Error> =>
   work.then(
     () => new Error('it did not fail'),
-    (error: Error) => error,
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
   );
 
 beforeAll(async () => {
@@ -123,11 +124,11 @@ describe('an admin call', () => {
 
   it('carries the bearer token and the body of the runbook below the path of the base URL', async () => {
     const seen: unknown[] = [];
-    behave = async (request, response) => {
-      let body = '';
-      for await (const part of request) body += String(part);
-      seen.push([request.method, request.url, request.headers.authorization, JSON.parse(body)]);
-      response.end('{}');
+    behave = (request, response) => {
+      void text(request).then((body) => {
+        seen.push([request.method, request.url, request.headers.authorization, JSON.parse(body)]);
+        response.end('{}');
+      });
     };
     const application = plan({ adminUrl: `${plan().adminUrl}/shop/` });
     await activities.setMaintenanceMode({ application, enabled: true, migration: 'orders-to-18', reason: 'cutover' });
@@ -165,7 +166,9 @@ describe('an admin call', () => {
   it('ends at once when the migration is cancelled, as a cancellation', async () => {
     const environment = new MockActivityEnvironment();
     behave = () => environment.cancel('CANCELLED');
-    const error = await failureOf(environment.run(activities.setNormalMode, { application: plan({ timeout: '60s' }) }));
+    const error = await failureOf(
+      environment.run(() => activities.setNormalMode({ application: plan({ timeout: '60s' }) })),
+    );
     expect(error.name).toBe('CancelledFailure');
   });
 });

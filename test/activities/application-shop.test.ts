@@ -74,9 +74,9 @@ beforeAll(async () => {
   target = await connect(pair.target.url('shop'));
 });
 afterAll(async () => {
-  await source?.end();
-  await target?.end();
-  await pair?.stop();
+  await source.end();
+  await target.end();
+  await pair.stop();
 });
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cutover-shop-'));
@@ -241,7 +241,7 @@ describe('the comparison of the ledger', () => {
         `delete of order ${deleted.order}: deleted, but in shop.orders`,
       ].sort(),
     );
-    expect(found.doubled).toEqual([expect.stringContaining(`${doubled.write}`)]);
+    expect(found.doubled).toEqual([expect.stringContaining(doubled.write)]);
   });
 });
 
