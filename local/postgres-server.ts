@@ -1,7 +1,6 @@
 // A real PostgreSQL server on 127.0.0.1 for demo, tests and benchmarks: made, waited for, stopped, killed, restarted.
 // It ends with this process, whatever ends it, and a folder that was not asked for is gone with it.
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -10,7 +9,7 @@ import type { Say } from './binaries/search';
 import { freePort } from './ports';
 import { clearStalePid, configure, openCluster, type Cluster } from './postgres-cluster';
 import { logTail, startProcess, type ServerProcess } from './processes';
-import { serverUser, type ServerUser } from './server-user';
+import { serverUser, temporaryFolderFor, type ServerUser } from './server-user';
 
 export interface PostgresOptions {
   major: 15 | 18;
@@ -51,7 +50,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const user = await serverUser();
   const binaries = await findPostgres({ major, user, say });
   const temporary = options.folder === undefined;
-  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), `cutover-pg${major}-`)));
+  const folder = options.folder ?? (await mkdtemp(join(await temporaryFolderFor(user), `cutover-pg${major}-`)));
   const removeIfTemporary = async (): Promise<void> => {
     if (temporary) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   };

@@ -1,5 +1,6 @@
 // PostgreSQL refuses to run as root, so root hands its servers to an ordinary user that the system already has.
 import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -36,4 +37,12 @@ export async function canReach(folder: string, user: ServerUser): Promise<boolea
     () => true,
     () => false,
   );
+}
+
+/** The system's folder for temporary files; when `user` cannot reach that one, another that he can. */
+export async function temporaryFolderFor(user: ServerUser | undefined): Promise<string> {
+  for (const folder of [tmpdir(), '/var/tmp', '/tmp']) {
+    if (!user || (await canReach(folder, user))) return folder;
+  }
+  throw new Error(`No temporary folder is readable for user ${user?.name}. Set TMPDIR to one that is.`);
 }

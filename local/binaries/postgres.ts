@@ -2,9 +2,8 @@
 // unreachable npm package (a checkout under /root, servers run as another user) is copied to where that user can read it.
 import { chmod, cp, lstat, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { canReach, type ServerUser } from '../server-user';
+import { temporaryFolderFor, type ServerUser } from '../server-user';
 import { askVersion, pathFolders, Search, type Say } from './search';
 
 export interface PostgresBinaries {
@@ -134,15 +133,16 @@ async function copyForUser(native: string, version: string, user: ServerUser): P
   return ready;
 }
 
-/** A folder that only root can write and everyone can read: nobody else may place binaries there. */
+/** A folder that only we can write and everyone can read: nobody else may place binaries there. */
 async function ownFolderFor(user: ServerUser): Promise<string> {
-  for (const base of new Set([tmpdir(), '/var/tmp', '/tmp'])) {
-    const folder = join(base, 'cutover-binaries');
-    await mkdir(folder, { recursive: true, mode: 0o755 }).catch(() => undefined);
-    const facts = await lstat(folder).catch(() => undefined);
-    if (!facts?.isDirectory() || facts.uid !== process.getuid?.() || (facts.mode & 0o022) !== 0) continue;
-    await chmod(folder, 0o755);
-    if (await canReach(folder, user)) return folder;
+  const folder = join(await temporaryFolderFor(user), 'cutover-binaries');
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  const facts = await lstat(folder);
+  if (!facts.isDirectory() || facts.uid !== process.getuid?.() || (facts.mode & 0o022) !== 0) {
+    throw new Error(
+      `${folder} is not ours alone, so no binaries are put there. Remove it, or set TMPDIR to another folder.`,
+    );
   }
-  throw new Error(`No temporary folder is readable for user ${user.name}. Set TMPDIR to one that is.`);
+  await chmod(folder, 0o755);
+  return folder;
 }
