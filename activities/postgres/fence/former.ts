@@ -33,7 +33,7 @@ const commentPrefix = 'cutover fence ';
 interface DatabaseRow {
   database: string;
   limit: string;
-  settings: string[] | string | null;
+  settings: string | null;
   comment: string | null;
   superuser: string;
   owner: string;
@@ -49,7 +49,7 @@ select d.datname as database, d.datconnlimit as "limit",
        (select coalesce(json_agg(json_build_object('grantee', grantee, 'grantable', grantable) order by grantee), '[]')::text
           from (select case a.grantee when 0 then 'PUBLIC' else pg_get_userbyid(a.grantee) end as grantee, bool_or(a.is_grantable) as grantable
                   from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-                 where a.privilege_type = 'CONNECT' and a.grantee <> d.datdba and a.grantee <> current_user::regrole
+                 where a.privilege_type = 'CONNECT' and a.grantee <> d.datdba and a.grantee <> (select oid from pg_roles where rolname = current_user)
                  group by 1) g) as grants
   from pg_database d where d.datname = current_database()`;
 
@@ -81,6 +81,13 @@ export async function readAccess(session: Client, side: Side): Promise<{ now: Fo
     },
     ...(mark && { mark }),
   };
+}
+
+/** The mark on the database, without regard to what our role may do there. */
+export async function readMark(session: Client): Promise<FenceMark | undefined> {
+  const { rows } = await session.query<Pick<DatabaseRow, 'settings' | 'comment'>>(databaseSql);
+  const { settings, comment } = rows[0] ?? { settings: null, comment: null };
+  return parseMark(typeof settings === 'string' ? textList.parse(JSON.parse(settings)) : [], comment);
 }
 
 function parseMark(settings: string[], comment: string | null): FenceMark | undefined {
