@@ -31,7 +31,7 @@ function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
     if (code === 'ENOENT') throw wrongCall(`There is no file ${file}. Give the path of a plan in JSON or YAML.`);
     if (code === 'EISDIR') throw wrongCall(`${file} is a directory. Give the path of a plan in JSON or YAML.`);
     throw wrongCall(`${file} cannot be read: ${firstLine(error)}`);

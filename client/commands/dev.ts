@@ -14,8 +14,9 @@ interface Options {
   uiPort?: number;
 }
 
-/** Variables that would lead the worker to another server than the one started here. */
+/** Variables that would lead the worker to another server than the one started here; a profile file may do so too. */
 const elsewhere = /^TEMPORAL_/;
+const noProfiles = 'no-temporal-profiles.toml';
 
 export const addDev: AddCommand = (program, context) => {
   program
@@ -58,7 +59,12 @@ async function dev(terminal: Terminal, { postgres = false, port: temporalPort, u
 
 function ours(environment: NodeJS.ProcessEnv, folder: string): NodeJS.ProcessEnv {
   const kept = Object.fromEntries(Object.entries(environment).filter(([name]) => !elsewhere.test(name)));
-  return { CUTOVER_ARTIFACTS: pathToFileURL(resolve(folder, 'artifacts')).href, CUTOVER_LOG_LEVEL: 'warn', ...kept };
+  return {
+    CUTOVER_ARTIFACTS: pathToFileURL(resolve(folder, 'artifacts')).href,
+    CUTOVER_LOG_LEVEL: 'warn',
+    ...kept,
+    TEMPORAL_CONFIG_FILE: resolve(folder, noProfiles),
+  };
 }
 
 /** The variables that plans name, with an empty database each behind them; none without the servers. */

@@ -1,0 +1,260 @@
+import { renderReport } from '../../journal/markdown';
+import { completedJournal, rejectedJournal, rolledBackJournal, runningJournal } from '../fixtures/journal';
+
+/** The cells of the table whose header row begins so, in the section of that title. */
+function tableRows(report: string, header: string): string[][] {
+  const lines = report.split('\n');
+  const start = lines.findIndex((line) => line.startsWith(header));
+  if (start < 0) throw new Error(`no table begins with ${header}`);
+  const end = lines.findIndex((line, index) => index > start && !line.startsWith('|'));
+  return lines.slice(start + 2, end).map((line) =>
+    line
+      .slice(2, -2)
+      .split(/(?<!\\) \| /)
+      .map((cell) => cell.trim()),
+  );
+}
+
+const firstCells = (rows: string[][]): (string | undefined)[] => rows.map(([cell]) => cell);
+
+describe('the report of a completed migration', () => {
+  const report = renderReport(completedJournal());
+
+  it('has the sections of the runbook in its order and numbering', () => {
+    const titles = report.split('\n').filter((line) => line.startsWith('## '));
+    expect(titles.slice(0, 7)).toEqual([
+      '## 1. Pre-Migration Checklist',
+      '## 2. Migration Strategy Selection',
+      '## 3. Dry Run Execution',
+      '## 4. Production Migration Execution',
+      '## 5. Post-Migration Validation',
+      '## 6. Rollback Procedure',
+      '## 7. Post-Migration Actions',
+    ]);
+  });
+
+  it('begins with outcome, downtime, rows, bytes and duration', () => {
+    expect(report).toContain('**Completed.**');
+    const [values] = tableRows(report, '| Outcome | Downtime | Rows | Bytes | Duration');
+    expect(values).toEqual(
+      expect.arrayContaining(['**completed**', '**41 s** (accepted: 5 min)', '**1 204 113**', '**512 MB**']),
+    );
+  });
+
+  it('fills every row of the baseline metrics', () => {
+    const rows = tableRows(report, '| Metric | Value | Notes |');
+    expect(rows.map((row) => row.slice(0, 2))).toEqual([
+      ['Database size', '512 MB'],
+      ['Table row counts', '1 204 113'],
+      ['Latest update timestamp', '2026-11-20 14:00:15.918+00'],
+      ['Active connections', '14'],
+      ['Replication lag', '2.00 kB'],
+    ]);
+  });
+
+  it('fills every row of the dry run', () => {
+    expect(tableRows(report, '| Dry Run Result | Status |')).toEqual([
+      ['Duration', '1 min 20 s'],
+      ['Rows migrated', '1 198 002'],
+      ['Errors encountered', '✔ none'],
+      ['Validation passed', '✔ passed'],
+    ]);
+  });
+
+  it('records the decision and what was recommended', () => {
+    const rows = tableRows(report, '| Question | Answer |');
+    expect(rows.slice(0, 3)).toEqual([
+      ['Selected strategy', 'big-bang'],
+      ['Recommended from the facts', 'big-bang'],
+      ['Justification', 'Small enough for the maintenance window on Friday afternoon.'],
+    ]);
+  });
+
+  it('fills the six rows of the validation table, and shows every further check', () => {
+    const rows = tableRows(report, '| Validation Check | Source | Target | Match |');
+    expect(rows).toEqual([
+      ['Total row count', '1 204 113', '1 204 113', '✔ match', '2.1 s'],
+      ['Table-level counts', '3 tables', '3 of 3 equal', '✔ match', '2.1 s'],
+      ['Checksum for 3 tables', '3 digests', '3 of 3 equal', '✔ match', '3.9 s'],
+      ['NULL constraint checks', 'N/A', '0 NULLs in 2 columns', '✔ match', '40 ms'],
+      ['Smoke tests pass', 'N/A', '2 of 2 passed', '✔ match', '75 ms'],
+      ['Performance of latest orders', '–', '–', '! skipped', '0 ms'],
+      ['Sequences', '4', '4', '✔ match', '8 ms'],
+    ]);
+  });
+
+  it('gives rows, bytes, rate and digest of each table', () => {
+    expect(tableRows(report, '| Table | Rows | Bytes |')[0]).toEqual([
+      '`public.orders`',
+      '1 000 000',
+      '400 MB',
+      '14 s',
+      '28.4 MB/s',
+      '`9f86d081884c7d65`',
+      '✔ equal',
+    ]);
+  });
+
+  it('gives start, end, duration and result of each step', () => {
+    const rows = tableRows(report, '| # | Phase | Step |').concat([]);
+    const copy = rows.find((row) => row[2]?.startsWith('Copy the rows'));
+    expect(copy).toEqual([
+      '14',
+      'copy',
+      'Copy the rows (in the downtime)',
+      '✔ done',
+      '2026-11-20 14:21:04 UTC',
+      '2026-11-20 14:21:19 UTC',
+      '15 s',
+      '1 204 113 rows, 512 MB',
+    ]);
+  });
+
+  it('names each trigger of a rollback and what was seen of it', () => {
+    const rows = tableRows(report, '| Trigger | What was seen | Verdict |');
+    expect(rows).toHaveLength(4);
+    expect(rows.every((row) => row[2] === '✔ within')).toBe(true);
+    expect(report).toContain('No rollback was needed.');
+  });
+
+  it('says of each action after the migration what was done', () => {
+    const rows = tableRows(report, '| Action | Status | What was done |');
+    expect(rows).toHaveLength(7);
+    expect(rows.find(([action]) => action === 'Monitor target system for 24 hours minimum')).toEqual([
+      'Monitor target system for 24 hours minimum',
+      '✔ done',
+      '24 h, 2 880 samples',
+    ]);
+  });
+
+  it('compares the estimate with what it took, in percent', () => {
+    const rows = tableRows(report, '| Quantity | Estimated | Actual | Error |');
+    expect(rows.find(([quantity]) => quantity?.startsWith('Downtime'))).toEqual([
+      'Downtime (accepted at most)',
+      '5 min',
+      '41 s',
+      '-86%',
+    ]);
+  });
+
+  it('says who decided at each gate, when and why', () => {
+    const rows = tableRows(report, '| Gate | State | Opened |');
+    expect(firstCells(rows)).toEqual(['`start`', '`cutover`', '`cutover`', '`accept`', '`retire-source`']);
+    expect(rows[1]?.slice(5)).toEqual(['✔ approved', 'anna', '2026-11-20 14:18:11 UTC', 'checks are green']);
+  });
+
+  it('lists refused messages, artifacts with their digest, and what was left behind', () => {
+    expect(tableRows(report, '| When | Message | By |')).toHaveLength(2);
+    expect(report).toContain('3f9a1c5d'.repeat(8));
+    expect(tableRows(report, '| Kind | Where | Name | State |')).toEqual([
+      [
+        'fence',
+        'source',
+        '`connection limit 0 on database orders`',
+        '! kept on purpose',
+        'the plan keeps the source fenced so that nobody writes to the old side by mistake',
+      ],
+      ['schema', 'target', '`cutover`', '✔ gone', '–'],
+    ]);
+  });
+
+  it('is the same text each time', () => {
+    expect(renderReport(completedJournal())).toBe(report);
+  });
+});
+
+describe('the report of another ending', () => {
+  it('says at the top that the migration still runs, and how far it is', () => {
+    const report = renderReport(runningJournal());
+    expect(report.split('\n')[4]).toContain('**Still running.**');
+    expect(report).toContain('as of 2026-11-20 14:21:09 UTC; phase `copy`');
+    expect(report).toContain('The copy is at 171 MB of 512 MB');
+    expect(tableRows(report, '| Moment | When | What |').find(([moment]) => moment === 'Downtime')?.[1]).toBe(
+      'still counting',
+    );
+  });
+
+  it('fills the rollback table when a rollback has run', () => {
+    const report = renderReport(rolledBackJournal());
+    expect(report).toContain('**Rolled back.** rollback asked for by ben');
+    const rows = tableRows(report, '| Rollback Step | Status | Time |');
+    expect(firstCells(rows)).toEqual([
+      'Maintenance mode activated',
+      'Source restored as primary',
+      'Application switched',
+      'Smoke tests passed on source',
+      'Target data preserved',
+    ]);
+    expect(rows[1]).toEqual(['Source restored as primary', '✔ done: the source takes writes again', '1.0 s']);
+    expect(report).toContain('- public.payments id=17');
+  });
+
+  it('takes the rollback table from the rollback itself after the point of no return', () => {
+    const report = renderReport({
+      ...completedJournal(),
+      outcome: 'rolled-back',
+      rollback: {
+        startedAt: '2026-11-20T16:00:00.000Z',
+        endedAt: '2026-11-20T16:00:09.000Z',
+        durationMs: 9_000,
+        by: 'ben',
+        reason: 'checkout is failing',
+        steps: [
+          { name: 'maintenance-mode', state: 'done', durationMs: 1_000 },
+          { name: 'smoke-on-source', state: 'failed', durationMs: 2_000, detail: '1 of 2 passed' },
+          { name: 'target-preserved', state: 'not-needed', at: '2026-11-20T16:00:09.000Z' },
+        ],
+      },
+    });
+    const rows = tableRows(report, '| Rollback Step | Status | Time |');
+    expect(rows).toEqual([
+      ['Maintenance mode activated', '✔ done', '1.0 s'],
+      ['Source restored as primary', 'not recorded', '–'],
+      ['Application switched', 'not recorded', '–'],
+      ['Smoke tests passed on source', '✖ failed: 1 of 2 passed', '2.0 s'],
+      ['Target data preserved', 'not needed', '2026-11-20 16:00:09 UTC'],
+    ]);
+  });
+
+  it('admits that no dry run was planned', () => {
+    const report = renderReport(rejectedJournal());
+    expect(tableRows(report, '| Dry Run Result | Status |').every((row) => row[1] === 'not planned')).toBe(true);
+    expect(report).toContain('**Rejected.** gate start was rejected by anna: month-end run is still going');
+    expect(report).toContain('✔ Nothing: the migration has made nothing');
+  });
+
+  it('says of a migration that failed that it is neither finished nor undone', () => {
+    const report = renderReport({
+      ...runningJournal(),
+      endedAt: '2026-11-20T15:00:00.000Z',
+      reason: 'given up: fence',
+    });
+    expect(report).toContain('**Failed: neither finished nor undone.** given up: fence');
+    expect(report).toContain('✖ still there');
+  });
+});
+
+describe('text of people and databases in the report', () => {
+  it('cannot break a table or become markup', () => {
+    const journal = completedJournal();
+    const nasty = 'a|b `c` <script>alert(1)</script>\n# heading\n| x | *bold* [link](http://x) _y_';
+    const report = renderReport({
+      ...journal,
+      gates: journal.gates.map((gate) => ({
+        ...gate,
+        evidence: [nasty],
+        decisions: gate.decisions.map((decision) => ({ ...decision, by: nasty, reason: nasty })),
+      })),
+      notes: [{ at: '2026-11-20T14:00:00.000Z', text: nasty, by: nasty }],
+      tables: [{ table: 'public.a|b`c', rows: '1', bytes: 1, copyMs: 1 }],
+    });
+    expect(report).not.toMatch(/(?<!\\)<script/);
+    expect(report).not.toMatch(/^# heading/m);
+    const rows = tableRows(report, '| Gate | State | Opened |');
+    expect(rows.every((row) => row.length === 9)).toBe(true);
+    expect(rows[0]?.[6]).toBe(
+      'a\\|b \\`c\\` \\<script>alert(1)\\</script> / # heading / \\| x \\| \\*bold\\* \\[link\\](http://x) \\_y\\_',
+    );
+    expect(tableRows(report, '| Table | Rows | Bytes |')[0]?.[0]).toBe('``public.a\\|b`c``');
+  });
+});
