@@ -1,0 +1,38 @@
+// Recorded histories against the workflow code of today. Red after a change means that running migrations would break: use `patched()`,
+// never record anew to get green. A new path: add a scenario, then `RECORD_HISTORIES=1 npx jest --selectProjects workflows test/replay`.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils';
+import { Worker } from '@temporalio/worker';
+import { startWorkflowServer, type WorkflowServer } from '../fixtures/workflow-rig';
+import { scenarios } from './scenarios';
+
+const folder = join(__dirname, 'histories');
+const fileOf = (name: string): string => join(folder, `${name}.json`);
+const recording = process.env.RECORD_HISTORIES === '1';
+
+let server: WorkflowServer;
+beforeAll(async () => {
+  server = await startWorkflowServer();
+}, 300_000);
+afterAll(() => server.stop());
+
+describe('recorded histories', () => {
+  it('are there for every scenario, and no other', async () => {
+    if (recording) {
+      for (const [name, scenario] of Object.entries(scenarios)) {
+        if (existsSync(fileOf(name))) continue;
+        await server.withWorker(async (rig) => {
+          const handle = await scenario(rig);
+          writeFileSync(fileOf(name), `${JSON.stringify(historyToJSON(await handle.fetchHistory()))}\n`);
+        });
+      }
+    }
+    expect(readdirSync(folder).map((file) => basename(file, '.json'))).toEqual(Object.keys(scenarios).sort());
+  }, 300_000);
+
+  it.each(Object.keys(scenarios))('%s replays against the code of today', async (name) => {
+    const history = historyFromJSON(JSON.parse(readFileSync(fileOf(name), 'utf8')));
+    await Worker.runReplayHistory({ workflowBundle: server.bundle }, history, `test-${name}`);
+  });
+});

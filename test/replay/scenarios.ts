@@ -1,0 +1,77 @@
+// One scenario for each path through the runbook whose history is recorded. A migration that waits for weeks must survive a new
+// release of this code: its history is replayed against the code of today.
+import { approveSignal, retrySignal, rejectSignal, rollbackSignal } from '../../workflows/messages';
+import { gateOpen, phaseIs, until, type MigrationHandle, type Rig } from '../fixtures/workflow-rig';
+
+/** Drives a migration to where its history is worth keeping; it may still be running then. */
+export type Scenario = (rig: Rig) => Promise<MigrationHandle>;
+
+const approve = async (handle: MigrationHandle, ...gates: string[]): Promise<void> => {
+  for (const gate of gates) {
+    await until(handle, gateOpen(gate));
+    await handle.signal(approveSignal, { gate, by: 'anna' });
+  }
+};
+
+export const scenarios: Record<string, Scenario> = {
+  'big-bang-completed': async ({ start }) => {
+    const handle = await start();
+    await approve(handle, 'start', 'cutover', 'accept', 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'big-bang-waiting-at-cutover': async ({ start }) => {
+    const handle = await start();
+    await approve(handle, 'start');
+    await until(handle, gateOpen('cutover'));
+    return handle;
+  },
+  'big-bang-blocked-in-copy': async ({ start, world }) => {
+    world.failNext('copyLane', 100);
+    const handle = await start({ gates: 'auto' });
+    await until(handle, phaseIs('blocked'));
+    return handle;
+  },
+  'big-bang-retried-then-rolled-back': async ({ start, world }) => {
+    world.failNext('buildPostData', 2);
+    const handle = await start({ gates: 'auto' });
+    await until(handle, phaseIs('blocked'));
+    await handle.signal(retrySignal, { by: 'anna' });
+    await until(handle, ({ steps, phase }) => phase === 'blocked' && steps.at(-1)?.retries === 1);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'no time left' });
+    await handle.result();
+    return handle;
+  },
+  'big-bang-rejected-at-start': async ({ start }) => {
+    const handle = await start();
+    await until(handle, gateOpen('start'));
+    await handle.signal(rejectSignal, { gate: 'start', by: 'ben' });
+    await handle.result();
+    return handle;
+  },
+  'big-bang-deadline-then-waiting': async ({ start, world }) => {
+    world.hold('buildPostData');
+    const handle = await start({ maxDowntime: '4s', gates: { start: 'auto' } });
+    await approve(handle, 'cutover');
+    await until(handle, ({ gate, gates }) => gate === 'cutover' && gates.length > 2, 60_000);
+    return handle;
+  },
+  'big-bang-way-back-after-switch': async ({ start, world }) => {
+    world.hold('watchTarget');
+    const handle = await start({ gates: 'auto' });
+    await until(handle, phaseIs('monitor'));
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+    await until(handle, ({ loss }) => loss !== undefined);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails', words: 'lose 42 writes' });
+    await handle.result();
+    return handle;
+  },
+  'big-bang-cancelled-in-copy': async ({ start, world }) => {
+    world.hold('copyLane');
+    const handle = await start({ gates: 'auto' });
+    await until(handle, () => world.calls.includes('copyLane'));
+    await handle.cancel();
+    await handle.result().catch(() => undefined);
+    return handle;
+  },
+};
