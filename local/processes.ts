@@ -121,8 +121,9 @@ function parseReport(message: unknown): { started?: number; failed?: string; end
   if ('started' in message && typeof message.started === 'number') return { started: message.started };
   if ('failed' in message) return { failed: String(message.failed) };
   if ('ended' in message && typeof message.ended === 'object' && message.ended !== null) {
-    const { code, signal } = { code: undefined, signal: undefined, ...message.ended };
-    return { ended: signal ? `by ${String(signal)}` : `with exit code ${String(code)}` };
+    const { ended } = message;
+    if ('signal' in ended && typeof ended.signal === 'string') return { ended: `by ${ended.signal}` };
+    return { ended: `with exit code ${'code' in ended ? String(ended.code) : 'unknown'}` };
   }
   return {};
 }

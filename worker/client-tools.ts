@@ -91,8 +91,8 @@ async function versionOf(file: string): Promise<{ version?: number[]; why: strin
   } catch (error) {
     if (typeof error !== 'object' || error === null) return { why: String(error) };
     if ('code' in error && error.code === 'ENOENT') return { why: 'is not there' };
-    const complaint = 'stderr' in error ? String(error.stderr).trim().split('\n')[0] : '';
-    return { why: complaint || ('code' in error ? String(error.code) : String(error)) };
+    if ('stderr' in error && typeof error.stderr === 'string' && error.stderr) return { why: error.stderr.trim() };
+    return { why: error instanceof Error ? error.message : 'could not be run' };
   }
 }
 

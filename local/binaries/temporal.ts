@@ -116,16 +116,18 @@ const download: Way = async (folder, { environment, say, patienceMs }) => {
       watch: async (process) => {
         // Without a file growing there is no server either that it could have started, so it may be ended.
         let size = -1;
-        for (let lastProgress = Date.now(); process.running(); await sleep(200)) {
+        let lastProgress = Date.now();
+        while (process.running()) {
           const now = await sizeOfDownload(work);
           if (now !== size) [size, lastProgress] = [now, Date.now()];
           if (Date.now() - lastProgress > patienceMs) return `no answer or no progress for ${patienceMs / 1_000} s`;
+          await sleep(200);
         }
         return undefined;
       },
     });
     const name = (await readdir(work)).find(
-      (file) => file.startsWith('temporal-cli') && !file.endsWith('.downloading'),
+      (file) => file.startsWith('temporal-') && !file.endsWith('.downloading'),
     );
     if (!name) return why ?? 'it left no file';
     return keep(join(work, name), folder);
@@ -147,7 +149,9 @@ const build: Way = async (folder, { environment, say }) => {
       environment: { ...environment, GOBIN: work, GOFLAGS: '' },
       work,
       watch: async (process) => {
-        for (let next = 30_000; process.running(); await sleep(200)) {
+        let next = 30_000;
+        while (process.running()) {
+          await sleep(200);
           if (Date.now() - started < next) continue;
           say(`Temporal: still building, ${next / 1_000} s so far`);
           next += 30_000;
@@ -203,7 +207,7 @@ async function inWorkFolder<T>(work: (folder: string) => Promise<T>): Promise<T>
 }
 
 async function sizeOfDownload(folder: string): Promise<number> {
-  const names = (await readdir(folder)).filter((name) => name.startsWith('temporal-cli'));
+  const names = (await readdir(folder)).filter((name) => name.startsWith('temporal-'));
   const sizes = await Promise.all(
     names.map((name) =>
       stat(join(folder, name)).then(
