@@ -9,7 +9,7 @@ export interface Beat<Progress> {
   /** Aborted when the workflow cancels, the worker shuts down, or the attempt is given up. */
   signal: AbortSignal;
   /** Replaces the progress that the next tick reports; small JSON, only what is committed. */
-  report(progress: Progress): void;
+  report: (progress: Progress) => void;
 }
 
 function insideActivity(): boolean {

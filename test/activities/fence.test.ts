@@ -41,8 +41,8 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     await Promise.all(guests.splice(1).map((guest) => guest.end().catch(() => undefined)));
   });
   afterAll(async () => {
-    await admin?.end();
-    await server?.stop();
+    await admin.end();
+    await server.stop();
   });
 
   async function enter(name: string, user = 'postgres'): Promise<Client> {

@@ -29,8 +29,8 @@ beforeAll(async () => {
   dependencies = { connections, tools: {}, artifacts: createFileStore('file:///tmp/cutover-unused') };
 });
 afterAll(async () => {
-  await target?.end();
-  await pair?.stop();
+  await target.end();
+  await pair.stop();
 });
 
 const look = (kept = {}) => createLeftoverActivities(dependencies).findLeftovers({ scope, kept });
@@ -84,7 +84,7 @@ it('a fence that is meant to stay is kept, one that is not is left behind, and o
   await fence.lowerFence({ scope, side: 'source', former });
   expect(await state({ sourceFence: true })).toMatchObject({
     state: 'gone',
-    why: expect.stringContaining('somebody has lowered it'),
+    why: 'it was meant to stay, but somebody has lowered it',
   });
 });
 

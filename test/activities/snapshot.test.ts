@@ -59,8 +59,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 afterAll(async () => {
-  await admin?.end();
-  await Promise.all([source?.stop(), scratch?.stop()]);
+  await admin.end();
+  await Promise.all([source.stop(), scratch.stop()]);
 });
 
 const activities = (changed: Partial<PostgresDependencies> = {}) =>
@@ -71,10 +71,12 @@ async function files(): Promise<string[]> {
     .filter((entry) => entry.isFile())
     .map((entry) => entry.name);
 }
-async function scratchDatabases(): Promise<unknown[]> {
+async function scratchDatabases(): Promise<{ datname: string }[]> {
   const client = new Client({ connectionString: scratch.url() });
   await client.connect();
-  const { rows } = await client.query(`select datname from pg_database where datname like 'cutover%'`);
+  const { rows } = await client.query<{ datname: string }>(
+    `select datname from pg_database where datname like 'cutover%'`,
+  );
   await client.end();
   return rows;
 }
@@ -145,15 +147,9 @@ describe('a snapshot by pg_dump', () => {
     const blocker = new Client({ connectionString: source.url('shop') });
     await blocker.connect();
     await blocker.query('begin; lock table empty.nothing in access exclusive mode');
-    const running = environment.run(activities().takeSnapshot as never, { scope, snapshot: dump, name } as never);
-    const sessions = async (): Promise<number> =>
-      Number(
-        (
-          await admin.query(
-            `select count(*) as n from pg_stat_activity where application_name like 'cutover snapshot%'`,
-          )
-        ).rows[0].n,
-      );
+    const running = environment.run(activities().takeSnapshot, { scope, snapshot: dump, name });
+    const ours = `select pid from pg_stat_activity where application_name like 'cutover snapshot%'`;
+    const sessions = async (): Promise<number> => (await admin.query(ours)).rows.length;
     while ((await sessions()) < 2) await sleep(20);
     environment.cancel('CANCELLED');
     await expect(running).rejects.toThrow();

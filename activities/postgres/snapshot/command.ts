@@ -11,14 +11,12 @@ export function commandEnvironment(
   references: ConnectionReference[],
 ): Record<string, string> {
   const named = new Set(references.flatMap((reference) => ('env' in reference ? [reference.env] : [])));
-  const kept = Object.entries(environment).filter(
-    ([name, value]) =>
-      value !== undefined &&
-      !named.has(name) &&
-      !/^(PG|TEMPORAL_)/.test(name) &&
-      !/:\/\/[^/@\s]*:[^/@\s]*@/.test(value),
+  const passes = (name: string, value: string): boolean =>
+    !named.has(name) && !/^(PG|TEMPORAL_)/.test(name) && !/:\/\/[^/@\s]*:[^/@\s]*@/.test(value);
+  const kept = Object.entries(environment).flatMap(([name, value]): [string, string][] =>
+    value !== undefined && passes(name, value) ? [[name, value]] : [],
   );
-  return Object.fromEntries(kept.map(([name, value]) => [name, String(value)]));
+  return Object.fromEntries(kept);
 }
 
 /**
@@ -57,7 +55,7 @@ export async function runCommand(
     ) {
       throw failure(
         'PreconditionFailed',
-        `The command ${program} of the plan's snapshot cannot be run on this worker (${String(error.code)}). Install it on every worker, then retry.`,
+        `The command ${program} of the plan's snapshot cannot be run on this worker (${error.code}). Install it on every worker, then retry.`,
       );
     }
     throw error;
