@@ -84,7 +84,7 @@ function plain(path: Path, issue: z.core.$ZodIssue): PlanIssue {
     .replace(/, received .*$/, '');
   return {
     path: pathText(path),
-    found: missing ? 'nothing' : foundText(path, issue.input),
+    found: foundText(path, issue.input),
     expected,
     fix: missing ? `add ${pathText(path)}` : `change ${pathText(path)}`,
   };
@@ -100,10 +100,11 @@ function pathText(path: Path): string {
 function foundText(path: Path, value: unknown): string {
   if (typeof value === 'string' && (looksSecret(value) || /token|password|secret/i.test(String(path.at(-1)))))
     return 'a secret (not shown)';
+  if (value === undefined) return 'nothing';
   const text = JSON.stringify(value, (_key, inner: unknown) =>
     typeof inner === 'string' && looksSecret(inner) ? '(secret, not shown)' : inner,
   );
-  return text === undefined ? String(value) : text.length > 120 ? `${text.slice(0, 117)}…` : text;
+  return text.length > 120 ? `${text.slice(0, 117)}…` : text;
 }
 
 /** `user:password@` in a URL, or libpq's `password=`. */

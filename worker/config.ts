@@ -26,7 +26,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
       address: address ?? '127.0.0.1:7233',
       tls,
       apiKey: typeof apiKey === 'string' ? apiKey : undefined,
-      metadata: metadata as NativeConnectionOptions['metadata'],
+      metadata,
     },
     namespace: namespace ?? 'default',
     artifacts: environment.CUTOVER_ARTIFACTS ?? pathToFileURL(resolve('.cutover', 'artifacts')).href,

@@ -15,7 +15,7 @@ const keyword = 2;
 export async function registerSearchAttributes(connection: Operator, namespace: string): Promise<string | undefined> {
   try {
     const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-    const missing = searchAttributeNames.filter((name) => !(name in (customAttributes ?? {})));
+    const missing = searchAttributeNames.filter((name) => !(name in customAttributes));
     if (missing.length === 0) return undefined;
     await connection.operatorService.addSearchAttributes({
       namespace,

@@ -59,7 +59,7 @@ export function listen(runbook: Runbook, listener: Listener): void {
   ): ((raw: unknown) => void) => {
     return (raw) => {
       const parsed = parseMessage(name, raw);
-      const why = parsed.ok ? handle(parsed.payload as PayloadOf<Name>) : parsed.why;
+      const why = parsed.ok ? handle(parsed.payload) : parsed.why;
       if (why) refuse(journal, name, why, (raw as { by?: unknown } | null)?.by);
       runbook.show();
     };
@@ -156,7 +156,9 @@ export function listen(runbook: Runbook, listener: Listener): void {
       validator: (request) => {
         const { decision, ...rest } = (request ?? {}) as Partial<DecideRequest>;
         if (decision !== 'approve' && decision !== 'reject') {
-          throw new Error(`decision is ${JSON.stringify(decision) ?? 'missing'}, expected "approve" or "reject"`);
+          throw new Error(
+            `decision is ${decision === undefined ? 'missing' : JSON.stringify(decision)}, expected "approve" or "reject"`,
+          );
         }
         const parsed = parseMessage(decision, rest);
         const why = parsed.ok ? refusal(journal.gates, { ...parsed.payload, decision }, gateNames) : parsed.why;

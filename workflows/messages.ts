@@ -142,7 +142,7 @@ export function parseMessage<Name extends MessageName>(name: Name, payload: unkn
   if (payload === null || typeof payload !== 'object' || Array.isArray(payload)) {
     return {
       ok: false,
-      why: `found ${JSON.stringify(payload) ?? 'nothing'}, expected a JSON object such as ${examples[name]}`,
+      why: `found ${payload === undefined ? 'nothing' : JSON.stringify(payload)}, expected a JSON object such as ${examples[name]}`,
     };
   }
   const given = payload as Record<string, unknown>;
