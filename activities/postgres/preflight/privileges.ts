@@ -1,0 +1,265 @@
+// May the roles of the two connections do what the migration will do? Asked of the server, not tried.
+import { fenceSetting, readAccess } from '../fence/former';
+import { quoteIdentifier, quoteQualified } from '../identifier';
+import { readNeededRoles } from '../roles/needed';
+import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
+import type { CheckContext } from './context';
+
+export const privilegeChecks: PreflightCheck[] = [
+  { name: 'source-read-tables', title: 'We may read every selected table', side: 'source', look: readTables },
+  { name: 'source-read-sequences', title: 'We may read every sequence', side: 'source', look: readSequences },
+  {
+    name: 'source-read-large-objects',
+    title: 'We may read every large object',
+    side: 'source',
+    look: readLargeObjects,
+  },
+  { name: 'source-row-security', title: 'Row security hides no row from us', side: 'source', look: rowSecurity },
+  { name: 'source-fence', title: 'We may stop writes to the source', side: 'source', look: canFence },
+  { name: 'source-open', title: 'The source is not fenced already', side: 'source', look: notFenced },
+  { name: 'target-create', title: 'We may create everything on the target', side: 'target', look: canCreate },
+  {
+    name: 'target-own',
+    title: 'We may give objects to their owners on the target',
+    side: 'target',
+    needs: ['source', 'target'],
+    look: canGiveAway,
+  },
+  {
+    name: 'target-replica-role',
+    title: 'Triggers and foreign keys can be kept quiet during the copy',
+    side: 'target',
+    look: replicaRole,
+  },
+];
+
+async function readTables(context: CheckContext): Promise<Finding> {
+  const tables = await context.tables();
+  const oids = tables.map(({ oid }) => oid);
+  const refused = await context.rows<{ schema: string; name: string; usage: string; select: string }>(
+    'source',
+    `select n.nspname as schema, c.relname as name, has_schema_privilege(n.oid, 'usage') as usage,
+       has_table_privilege(c.oid, 'select') as select
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.oid = any($1::oid[]) and not (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))
+     order by 1, 2`,
+    [oids],
+  );
+  if (refused.length === 0) return pass(counted(tables.length, 'table'));
+  const { user } = await context.server('source');
+  const schemas = [...new Set(refused.filter(({ usage }) => usage !== 't').map(({ schema }) => schema))];
+  const unreadable = refused.filter(({ select }) => select !== 't');
+  return {
+    outcome: 'fail',
+    found: `${user} may not read ${listed(refused.map(({ schema, name }) => `${schema}.${name}`))}`,
+    expected: 'USAGE on the schemas and SELECT on the tables',
+    fix: statements([
+      ...schemas.map((schema) => `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${quoteIdentifier(user)}`),
+      ...(unreadable.length > 15
+        ? [...new Set(unreadable.map(({ schema }) => schema))].map(
+            (schema) => `GRANT SELECT ON ALL TABLES IN SCHEMA ${quoteIdentifier(schema)} TO ${quoteIdentifier(user)}`,
+          )
+        : unreadable.map(
+            ({ schema, name }) => `GRANT SELECT ON ${quoteQualified(schema, name)} TO ${quoteIdentifier(user)}`,
+          )),
+    ]),
+  };
+}
+
+async function readSequences(context: CheckContext): Promise<Finding> {
+  const refused = await context.rows<{ schema: string; name: string }>(
+    'source',
+    `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relpersistence <> 't' and n.nspname !~ '^pg_'
+       and case when c.relkind = 'S' then not has_sequence_privilege(c.oid, 'select') else false end order by 1, 2`,
+  );
+  if (refused.length === 0) return pass('all');
+  const { user } = await context.server('source');
+  return {
+    outcome: 'fail',
+    found: `${user} may not read ${listed(refused.map(({ schema, name }) => `${schema}.${name}`))}: their positions would be lost`,
+    expected: 'SELECT on every sequence',
+    fix: statements(
+      refused.length > 15
+        ? [...new Set(refused.map(({ schema }) => schema))].map(
+            (schema) =>
+              `GRANT SELECT ON ALL SEQUENCES IN SCHEMA ${quoteIdentifier(schema)} TO ${quoteIdentifier(user)}`,
+          )
+        : refused.map(
+            ({ schema, name }) =>
+              `GRANT SELECT ON SEQUENCE ${quoteQualified(schema, name)} TO ${quoteIdentifier(user)}`,
+          ),
+    ),
+  };
+}
+
+async function readLargeObjects(context: CheckContext): Promise<Finding> {
+  const { superuser, user } = await context.server('source');
+  if (superuser) return pass(`${user} is a superuser`);
+  const refused = await context.rows<{ oid: string }>(
+    'source',
+    `select m.oid from pg_largeobject_metadata m
+     where current_setting('lo_compat_privileges') = 'off' and not pg_has_role(m.lomowner, 'usage')
+       and not exists (select from aclexplode(m.lomacl) a
+         where a.privilege_type = 'SELECT' and (a.grantee = 0 or pg_has_role(a.grantee, 'usage')))
+     order by 1`,
+  );
+  if (refused.length === 0) return pass('all');
+  return {
+    outcome: 'fail',
+    found: `${user} may not read ${counted(refused.length, 'large object')}`,
+    expected: 'SELECT on every large object',
+    fix:
+      refused.length > 20
+        ? `DO $$ DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO %I', o, '${user.replaceAll("'", "''")}'); END LOOP; END $$;`
+        : statements(refused.map(({ oid }) => `GRANT SELECT ON LARGE OBJECT ${oid} TO ${quoteIdentifier(user)}`)),
+  };
+}
+
+/** A role under row security copies the rows it may see, and no error tells of the others. */
+async function rowSecurity(context: CheckContext): Promise<Finding> {
+  const tables = await context.tables();
+  const hidden = await context.rows<{ name: string }>(
+    'source',
+    `select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.oid = any($1::oid[]) and c.relrowsecurity and row_security_active(c.oid) order by 1`,
+    [tables.map(({ oid }) => oid)],
+  );
+  if (hidden.length === 0) return pass('no table, or none for us');
+  const { user } = await context.server('source');
+  return {
+    outcome: 'fail',
+    found: `${user} is under row security on ${listed(hidden.map(({ name }) => name))}`,
+    expected: 'a role that sees every row',
+    fix: `ALTER ROLE ${quoteIdentifier(user)} BYPASSRLS;`,
+  };
+}
+
+async function canFence(context: CheckContext): Promise<Finding> {
+  const { superuser, user, database } = await context.server('source');
+  if (superuser) return pass(`${user} is a superuser`);
+  const rows = await context.rows<{ owner: string; signal: string; superusers: string }>(
+    'source',
+    `select pg_has_role(datdba, 'usage') as owner, pg_has_role('pg_signal_backend', 'usage') as signal,
+       (select count(*) from pg_roles where rolsuper and rolcanlogin) as superusers
+     from pg_database where datname = current_database()`,
+  );
+  const { owner, signal, superusers } = rows[0] ?? {};
+  const fixes = [
+    ...(owner === 't' ? [] : [`ALTER DATABASE ${quoteIdentifier(database)} OWNER TO ${quoteIdentifier(user)}`]),
+    ...(signal === 't' ? [] : [`GRANT pg_signal_backend TO ${quoteIdentifier(user)}`]),
+  ];
+  if (fixes.length === 0)
+    return pass(`${user} owns ${database} and may end sessions (not those of the ${superusers} superusers)`);
+  return {
+    outcome: 'fail',
+    found: `${user} can neither be sure to keep sessions out nor to end them`,
+    expected: 'a superuser, or the owner of the database who is a member of pg_signal_backend',
+    fix: statements(fixes),
+  };
+}
+
+async function notFenced(context: CheckContext): Promise<Finding> {
+  const rows = await context.rows<{ limit: string; settings: string | null }>(
+    'source',
+    `select d.datconnlimit as limit, array_to_string(s.setconfig, ' ') as settings
+     from pg_database d left join pg_db_role_setting s on s.setdatabase = d.oid and s.setrole = 0 where d.datname = current_database()`,
+  );
+  const { limit = '-1', settings = null } = rows[0] ?? {};
+  const { superuser, database } = await context.server('source');
+  const mark = superuser ? (await readAccess(context.session('source'), 'source')).mark : undefined;
+  if (mark) {
+    return {
+      outcome: 'fail',
+      found: `fenced by the migration "${mark.migration}" since ${mark.raisedAt}`,
+      expected: 'a source that takes writes',
+      fix: 'roll that migration back, or lower its fence by hand as the operator’s guide says',
+    };
+  }
+  const readOnly = /(^| )default_transaction_read_only=on/.test(settings ?? '');
+  if (limit !== '0' && !readOnly && !settings?.includes(`${fenceSetting}=`))
+    return pass('it takes sessions and writes');
+  return {
+    outcome: 'warn',
+    found:
+      [
+        limit === '0' ? 'the connection limit of the database is 0' : '',
+        readOnly ? 'the database is read-only by default' : '',
+      ]
+        .filter(Boolean)
+        .join('; ') || 'it bears the mark of a fence',
+    expected: 'a source that takes writes; rolling back restores just this state',
+    fix: statements([
+      ...(limit === '0' ? [`ALTER DATABASE ${quoteIdentifier(database)} CONNECTION LIMIT -1`] : []),
+      ...(readOnly ? [`ALTER DATABASE ${quoteIdentifier(database)} RESET default_transaction_read_only`] : []),
+    ]),
+  };
+}
+
+async function canCreate(context: CheckContext): Promise<Finding> {
+  const { superuser, user, database } = await context.server('target');
+  if (superuser) return pass(`${user} is a superuser`);
+  const rows = await context.rows<{ database: string; public: string }>(
+    'target',
+    `select has_database_privilege(current_database(), 'create') as database,
+       coalesce((select has_schema_privilege(oid, 'create') from pg_namespace where nspname = 'public'), true) as public`,
+  );
+  const fixes = [
+    ...(rows[0]?.database === 't'
+      ? []
+      : [`GRANT CREATE ON DATABASE ${quoteIdentifier(database)} TO ${quoteIdentifier(user)}`]),
+    ...(rows[0]?.public === 't' ? [] : [`GRANT CREATE ON SCHEMA public TO ${quoteIdentifier(user)}`]),
+  ];
+  if (fixes.length === 0) return pass(`${user} may create schemas and objects`);
+  return {
+    outcome: 'fail',
+    found: `${user} may not create schemas or objects`,
+    expected: 'CREATE on the database and on schema public',
+    fix: statements(fixes),
+  };
+}
+
+async function canGiveAway(context: CheckContext): Promise<Finding> {
+  const { superuser, user, major } = await context.server('target');
+  if (superuser) return pass(`${user} is a superuser`);
+  const needed = await context.once('roles', () => readNeededRoles(context.session('source')));
+  const kind = major >= 16 ? 'SET' : 'MEMBER';
+  const strangers = await context.rows<{ name: string }>(
+    'target',
+    `select rolname as name from pg_roles where rolname = any($1) and not pg_has_role(oid, '${kind}') order by 1`,
+    [needed.roles.map(({ name }) => name)],
+  );
+  if (strangers.length === 0) return pass(`${user} is a member of every role that is there`);
+  return {
+    outcome: 'fail',
+    found: `${user} is no member of ${listed(strangers.map(({ name }) => name))}, and cannot give them what they own`,
+    expected: 'a superuser, or membership in every owner',
+    fix: statements(strangers.map(({ name }) => `GRANT ${quoteIdentifier(name)} TO ${quoteIdentifier(user)}`)),
+  };
+}
+
+async function replicaRole(context: CheckContext): Promise<Finding> {
+  const { user, major } = await context.server('target');
+  const session = context.session('target');
+  try {
+    await session.query('begin');
+    await session.query('set local session_replication_role = replica');
+    const { rows } = await session.query<{ role: string }>(
+      `select current_setting('session_replication_role') as role`,
+    );
+    if (rows[0]?.role === 'replica') return pass('session_replication_role can be set');
+  } catch {
+    // Refused, as told below.
+  } finally {
+    await session.query('rollback');
+  }
+  return {
+    outcome: 'fail',
+    found: `${user} may not set session_replication_role`,
+    expected: 'the right to set it',
+    fix:
+      major >= 15
+        ? `GRANT SET ON PARAMETER session_replication_role TO ${quoteIdentifier(user)};`
+        : `ALTER ROLE ${quoteIdentifier(user)} SUPERUSER;`,
+  };
+}

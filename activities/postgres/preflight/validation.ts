@@ -1,0 +1,81 @@
+// What the plan wants compared must exist before the freeze, not be found missing in it.
+import { matchesPattern } from '../tables';
+import { singleStatement } from '../single-statement';
+import { counted, listed, pass, type Finding, type PreflightCheck } from './check';
+import type { CheckContext } from './context';
+
+export const validationChecks: PreflightCheck[] = [
+  {
+    name: 'validation-tables',
+    title: 'Tables and columns that the plan wants compared exist',
+    side: 'source',
+    look: targets,
+  },
+  { name: 'validation-queries', title: 'Queries of the plan can be run', side: 'source', look: queries },
+];
+
+async function targets(context: CheckContext): Promise<Finding> {
+  const { notNull, checksum } = context.input.validation;
+  const tables = await context.tables();
+  const matching = (pattern: string) =>
+    tables.filter(({ schema, name, partitionOf }) => {
+      const [rootSchema = '', rootName = ''] = partitionOf?.split('.') ?? [];
+      return (
+        matchesPattern(pattern, schema, name) ||
+        (partitionOf !== undefined && matchesPattern(pattern, rootSchema, rootName))
+      );
+    });
+  const wrong = [
+    ...(checksum === 'all' ? [] : checksum)
+      .filter((pattern) => matching(pattern).length === 0)
+      .map((pattern) => `validation.checksum "${pattern}" matches no selected table`),
+    ...notNull.flatMap(({ table, columns }) => {
+      const found = matching(table);
+      if (found.length === 0) return [`validation.notNull "${table}" matches no selected table`];
+      return columns
+        .filter((column) => !found.every((one) => one.columns.some(({ name }) => name === column)))
+        .map((column) => `validation.notNull: ${table} has no column ${column}`);
+    }),
+  ];
+  if (wrong.length === 0)
+    return pass(
+      checksum === 'all' ? 'all tables are compared by digest' : `${counted(checksum.length, 'pattern')} for digests`,
+    );
+  return {
+    outcome: 'fail',
+    found: listed(wrong, '; '),
+    expected: 'names of selected tables and their columns',
+    fix: 'correct plan.validation',
+  };
+}
+
+/** Planned, not run: the extended protocol takes one statement only, the session is read-only. */
+async function queries(context: CheckContext): Promise<Finding> {
+  const { performance, assertions, smoke } = context.input.validation;
+  const all = [
+    ...performance.queries.map(({ name, sql }) => ({ what: `performance query "${name}"`, sql })),
+    ...assertions.map(({ name, sql }) => ({ what: `assertion "${name}"`, sql })),
+    ...smoke.flatMap((test) => ('sql' in test ? [{ what: `smoke test "${test.name}"`, sql: test.sql }] : [])),
+  ];
+  const wrong: string[] = [];
+  for (const { what, sql } of all) {
+    try {
+      await context.session('source').query(singleStatement(`explain ${sql}`));
+    } catch (error) {
+      context.signal.throwIfAborted();
+      wrong.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  if (wrong.length === 0)
+    return pass(
+      all.length === 0
+        ? 'the plan has none'
+        : `${counted(all.length, 'query', 'queries')} can be planned on the source`,
+    );
+  return {
+    outcome: 'fail',
+    found: listed(wrong, '; '),
+    expected: 'one statement each, with the schema before every table: our sessions have an empty search_path',
+    fix: 'correct the queries in plan.validation',
+  };
+}
