@@ -37,41 +37,48 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
       scope: PostgresScope;
       chunkMegabytes: number;
     }): Promise<CopyPlanSummary> {
-      return withHeartbeat({ step: 'reading tables' }, ({ signal, report }) =>
-        connections.withSession(scope.target, { side: 'target', purpose: 'plan copy', signal }, async (target) => {
-          await openCopyLedger(target, scope.migration);
-          const before = await summary(target);
-          if (before) {
+      return withHeartbeat({ step: 'reading tables' }, (beat) =>
+        connections.withSession(
+          scope.target,
+          { side: 'target', purpose: 'plan copy', signal: beat.signal },
+          async (target) => {
+            await openCopyLedger(target, scope.migration);
+            const before = await summary(target);
+            if (before) {
+              await removeSetting(target, 'stopped');
+              return before;
+            }
+            const { tables, types, version } = await connections.withSession(
+              scope.source,
+              { side: 'source', purpose: 'plan copy', signal: beat.signal },
+              async (source) => ({
+                tables: await listTables(source, scope.tables),
+                types: await readCopiedColumns(source),
+                version: Number(
+                  (await source.query<{ v: string }>(`select current_setting('server_version_num') as v`)).rows[0]?.v,
+                ),
+              }),
+            );
+            beat.report({ step: `${tables.length} tables` });
+            const targetColumns = await readCopiedColumns(target);
+            const plans = tables.map((table) => planTable(table, types, targetColumns));
+            requireColumns(plans);
+            await requireQuiet(target, tables);
+            await requireEmpty(target, tables);
+            await target.query('begin');
+            await target.query(`lock table ${ledgerSchema}.chunk in exclusive mode`);
+            if (!(await summary(target))) await writePlan(target, plans, chunkMegabytes * megabyte, version);
             await removeSetting(target, 'stopped');
-            return before;
-          }
-          const { tables, types, version } = await connections.withSession(
-            scope.source,
-            { side: 'source', purpose: 'plan copy', signal },
-            async (source) => ({
-              tables: await listTables(source, scope.tables),
-              types: await readCopiedColumns(source),
-              version: Number(
-                (await source.query<{ v: string }>(`select current_setting('server_version_num') as v`)).rows[0]?.v,
-              ),
-            }),
-          );
-          report({ step: `${tables.length} tables` });
-          const targetColumns = await readCopiedColumns(target);
-          const plans = tables.map((table) => planTable(table, types, targetColumns));
-          requireColumns(plans);
-          await requireQuiet(target, tables);
-          await requireEmpty(target, tables);
-          await target.query('begin');
-          await target.query(`lock table ${ledgerSchema}.chunk in exclusive mode`);
-          if (!(await summary(target))) await writePlan(target, plans, chunkMegabytes * megabyte, version);
-          await removeSetting(target, 'stopped');
-          await target.query('commit');
-          const planned = await summary(target);
-          if (!planned)
-            throw failure('NotReadyYet', 'The plan of the copy is not in the ledger yet. It is tried again by itself.');
-          return planned;
-        }),
+            await target.query('commit');
+            const planned = await summary(target);
+            if (!planned)
+              throw failure(
+                'NotReadyYet',
+                'The plan of the copy is not in the ledger yet. It is tried again by itself.',
+              );
+            return planned;
+          },
+        ),
       );
     },
   };

@@ -72,27 +72,18 @@ function socketOf(client: Client): Socket {
   return (client as unknown as { connection: { stream: Socket } }).connection.stream;
 }
 
-interface Settled {
-  promise: Promise<void>;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-function settled(): Settled {
-  const { promise, resolve, reject } = withResolvers();
-  // Whoever awaits it gets the error; nobody may be awaiting it yet.
-  promise.catch(() => undefined);
-  return { promise, resolve, reject };
-}
-
-function withResolvers(): Settled {
-  let resolve: () => void = () => undefined;
-  let reject: (error: Error) => void = () => undefined;
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
+/** A promise with its ends in hand; nobody need await it for its rejection to be harmless. */
+class Settled {
+  resolve: () => void = () => undefined;
+  reject: (error: unknown) => void = () => undefined;
+  readonly promise = new Promise<void>((resolve, reject) => {
+    this.resolve = resolve;
+    this.reject = reject;
   });
-  return { promise, resolve, reject };
+
+  constructor() {
+    this.promise.catch(() => undefined);
+  }
 }
 
 function rowsOf(message: unknown): number {
@@ -104,7 +95,7 @@ function rowsOf(message: unknown): number {
 class CopyOut implements Submittable {
   rows = Number.NaN;
   bytes = 0;
-  private readonly finished = settled();
+  private readonly finished = new Settled();
   private socket?: Socket;
   private driver?: (data: Buffer) => void;
   /** Of the frame being passed on: bytes still to come. */
@@ -182,7 +173,7 @@ class CopyOut implements Submittable {
     this.socket?.pause();
     Promise.all(waits).then(
       () => this.socket?.resume(),
-      (error: Error) => this.finished.reject(error),
+      (error: unknown) => this.finished.reject(error),
     );
   }
 
@@ -209,8 +200,8 @@ class CopyOut implements Submittable {
 
 class CopyIn implements Submittable {
   rows = Number.NaN;
-  private readonly started = settled();
-  private readonly finished = settled();
+  private readonly started = new Settled();
+  private readonly finished = new Settled();
   private socket?: Socket;
   private drained?: Promise<void>;
 

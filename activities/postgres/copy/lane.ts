@@ -12,14 +12,13 @@ import type { PostgresScope } from '../scope';
 import { forgetUnloggedAfterCrash, markDone, takeChunk, type Chunk, type TablePlan } from './chunk-ledger';
 import { copyFailure, on } from './copy-errors';
 import { copyIntoSql, copyOutSql } from './copy-format';
-import { cut, streamRows } from './copy-stream';
+import { streamRows } from './copy-stream';
 import { Rate } from './rate';
-import { backendOf, endEarlierAttempts, ensureGone, openCopySource, openCopyTarget } from './sessions';
-import { readTuning } from './settings';
+import { endEarlierAttempts, requireNotStopped, withCopySessions } from './sessions';
+import { readTuning, type CopyTuning } from './settings';
 import { Throttle } from './throttle';
+import { TuningWatch } from './tuning-watch';
 
-/** What `tune` changes reaches a chunk that is under way after this. */
-const tuningMs = 2_000;
 /** Below this a table is not worth a new file on the target, which FREEZE needs. */
 const freezeFromBytes = 1_048_576;
 
@@ -76,37 +75,25 @@ class Lane {
   ) {}
 
   async run(): Promise<{ rows: string; bytes: number; chunks: number }> {
-    const { scope } = this.input;
+    const { scope, lane } = this.input;
     const { signal } = this.beat;
-    signal.throwIfAborted();
-    const { purpose, activity } = namesOf(this.input.lane);
-    const target = await openCopyTarget(this.connections, scope, purpose);
-    const backends = [backendOf(target, scope.target, 'target', purpose)];
-    const sessions = [target];
-    const stop = (): void => sessions.forEach(cut);
-    signal.addEventListener('abort', stop, { once: true });
-    let tuning: NodeJS.Timeout | undefined;
+    const { purpose, earlier } = namesOf(lane);
     try {
-      const source = await openCopySource(this.connections, scope, purpose);
-      sessions.push(source);
-      backends.push(backendOf(source, scope.source, 'source', purpose));
-      if (activity) await endEarlierAttempts(target, activity);
-      tuning = setInterval(() => void this.followTuning(sessions), tuningMs);
-      await this.copyChunks(source, target);
-      await Promise.all(sessions.map((session) => session.end().catch(() => undefined)));
-      return { rows: String(this.rows), bytes: this.bytes, chunks: this.chunks };
+      await withCopySessions(this.connections, { scope, purpose, signal }, async (source, target) => {
+        if (earlier) await endEarlierAttempts(target, earlier);
+        const tuning = new TuningWatch(this.connections, scope, lane, signal, (next) => this.apply(next));
+        try {
+          await this.copyChunks(source, target);
+        } finally {
+          tuning.end();
+        }
+      });
     } catch (error) {
-      stop();
-      await Promise.all(backends.map((backend) => ensureGone(this.connections, backend)));
       signal.throwIfAborted();
       const { table } = this.chunk ?? {};
       throw copyFailure(error, table ? `Copying ${table.schema}.${table.name}` : 'Taking the next chunk of the copy');
-    } finally {
-      clearInterval(tuning);
-      signal.removeEventListener('abort', stop);
-      // The session that follows the tuning, if it came to that.
-      for (const session of sessions.slice(2)) cut(session);
     }
+    return { rows: String(this.rows), bytes: this.bytes, chunks: this.chunks };
   }
 
   private async copyChunks(source: Client, target: Client): Promise<void> {
@@ -118,8 +105,10 @@ class Lane {
     }
     for (;;) {
       this.beat.signal.throwIfAborted();
-      const { lanes } = await this.applyTuning(target);
-      if (lanes !== undefined && lane >= lanes) return;
+      const tuning = await readTuning(target);
+      requireNotStopped(tuning);
+      this.apply(tuning);
+      if (tuning.lanes !== undefined && lane >= tuning.lanes) return;
       await target.query('begin');
       const chunk = await takeChunk(target);
       if (!chunk) {
@@ -178,46 +167,18 @@ class Lane {
     });
   }
 
-  private async applyTuning(target: Client): Promise<{ lanes?: number }> {
-    const { lanes, maxBytesPerSecond, stopped } = await readTuning(target);
-    if (stopped) {
-      throw failure(
-        'PreconditionFailed',
-        'The copy was stopped, because the migration is being undone. Plan it again before copying.',
-      );
-    }
+  private apply({ lanes, maxBytesPerSecond }: CopyTuning): void {
     this.throttle.limit(maxBytesPerSecond / (lanes || 1));
-    return { lanes };
-  }
-
-  /** The lane's own session is busy with rows for as long as a chunk takes, so the ledger is read through another one. */
-  private async followTuning(sessions: Client[]): Promise<void> {
-    try {
-      const known = sessions[2];
-      const { scope, lane } = this.input;
-      const session =
-        known ??
-        (await this.connections.open(scope.target, {
-          side: 'target',
-          purpose: `copy tuning ${lane}`,
-          signal: this.beat.signal,
-        }));
-      if (!known && sessions.length > 2) await session.end();
-      else if (!known) sessions.push(session);
-      await this.applyTuning(session);
-    } catch {
-      // Only a wish: the chunk goes on as it is, and the lane looks again before the next.
-    }
   }
 }
 
 /** The activity's attempt is part of the name, so that a later attempt can find the sessions of an earlier one. */
-function namesOf(lane: number): { purpose: string; activity?: string } {
+function namesOf(lane: number): { purpose: string; earlier?: string } {
   const plain = `copy lane ${lane}`;
   try {
     const { activityId, attempt } = Context.current().info;
     const activity = `${plain} (${activityId.slice(0, 16)}.`;
-    return { purpose: `${activity}${attempt})`, ...(attempt > 1 ? { activity } : {}) };
+    return { purpose: `${activity}${attempt})`, ...(attempt > 1 ? { earlier: activity } : {}) };
   } catch {
     return { purpose: plain };
   }

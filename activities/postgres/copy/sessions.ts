@@ -8,7 +8,8 @@ import { applicationNamePrefix, type PostgresConnections } from '../connection';
 import type { Side } from '../errors';
 import type { PostgresScope } from '../scope';
 import { valueSettings } from './copy-format';
-import { readTuning } from './settings';
+import { cut } from './copy-stream';
+import { readTuning, type CopyTuning } from './settings';
 
 /** Session-level advisory lock, shared, held by every session on the target that copies: "cutover copy". */
 const copyLock = { classid: 1_668_641_906, objid: 1 } as const;
@@ -16,7 +17,7 @@ const pollMs = 25;
 const goneWithinMs = 10_000;
 
 /** Opens a session on the target that copies rows. @throws AuthDenied when triggers cannot be kept from firing; PreconditionFailed when the copy was stopped */
-export async function openCopyTarget(
+async function openCopyTarget(
   connections: PostgresConnections,
   scope: PostgresScope,
   purpose: string,
@@ -36,7 +37,7 @@ export async function openCopyTarget(
       );
     }
     await target.query(`select pg_advisory_lock_shared(${copyLock.classid}, ${copyLock.objid})`);
-    await requireNotStopped(target);
+    requireNotStopped(await readTuning(target));
     return target;
   } catch (error) {
     await target.end().catch(() => undefined);
@@ -45,18 +46,14 @@ export async function openCopyTarget(
 }
 
 /** Opens a session on the source that only reads. */
-export function openCopySource(
-  connections: PostgresConnections,
-  scope: PostgresScope,
-  purpose: string,
-): Promise<Client> {
+function openCopySource(connections: PostgresConnections, scope: PostgresScope, purpose: string): Promise<Client> {
   const settings = { ...valueSettings, default_transaction_read_only: 'on' };
   return connections.open(scope.source, { side: 'source', purpose, settings });
 }
 
-/** A session that came too late for `stopCopy` to see must not copy. */
-export async function requireNotStopped(target: ClientBase): Promise<void> {
-  if (!(await readTuning(target)).stopped) return;
+/** A session that came too late for `stopCopy` to see must not copy. @throws PreconditionFailed */
+export function requireNotStopped({ stopped }: CopyTuning): void {
+  if (!stopped) return;
   throw failure(
     'PreconditionFailed',
     'The copy was stopped, because the migration is being undone. Plan the copy again before copying.',
@@ -83,20 +80,60 @@ export async function endEarlierAttempts(target: ClientBase, purposePrefix: stri
   );
 }
 
-/** Which backend of which server a session is; taken while it lives. */
-export interface Backend {
+/** What a pair of copying sessions is opened for. */
+export interface CopySessions {
+  scope: PostgresScope;
+  /** As in pg_stat_activity, the same on both sides. */
+  purpose: string;
+  signal: AbortSignal;
+}
+
+/**
+ * Runs `work` with a session on each side. When it fails or is cancelled it comes back only after both backends are gone, so that
+ * whatever was not committed is rolled back by then. Errors of the work pass untouched; a cancellation takes precedence.
+ */
+export async function withCopySessions<Result>(
+  connections: PostgresConnections,
+  { scope, purpose, signal }: CopySessions,
+  work: (source: Client, target: Client) => Promise<Result>,
+): Promise<Result> {
+  signal.throwIfAborted();
+  const sessions: { client: Client; backend: Backend }[] = [];
+  const stop = (): void => {
+    for (const { client } of sessions) cut(client);
+  };
+  const opened = (client: Client, reference: ConnectionReference, side: Side): Client => {
+    const { processID: pid } = client as unknown as { processID: number };
+    sessions.push({ client, backend: { reference, side, purpose, pid } });
+    if (signal.aborted) cut(client);
+    return client;
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const target = opened(await openCopyTarget(connections, scope, purpose), scope.target, 'target');
+    const source = opened(await openCopySource(connections, scope, purpose), scope.source, 'source');
+    const result = await work(source, target);
+    await Promise.all(sessions.map(({ client }) => client.end().catch(() => undefined)));
+    return result;
+  } catch (error) {
+    stop();
+    await Promise.all(sessions.map(({ backend }) => ensureGone(connections, backend)));
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+interface Backend {
   reference: ConnectionReference;
   side: Side;
   purpose: string;
   pid: number;
 }
 
-export function backendOf(client: Client, reference: ConnectionReference, side: Side, purpose: string): Backend {
-  return { reference, side, purpose, pid: (client as unknown as { processID: number }).processID };
-}
-
 /** Ends the backend and waits until it is gone. A server that cannot be reached has none that matters. */
-export async function ensureGone(connections: PostgresConnections, backend: Backend): Promise<void> {
+async function ensureGone(connections: PostgresConnections, backend: Backend): Promise<void> {
   const { reference, side, purpose, pid } = backend;
   const deadline = Date.now() + goneWithinMs;
   try {

@@ -15,27 +15,31 @@ const patienceMs = 60_000;
 
 export function createStopActivities({ connections }: PostgresDependencies) {
   const stop = (scope: PostgresScope): Promise<{ ended: number }> =>
-    withHeartbeat({ ended: 0 }, ({ signal, report }) =>
-      connections.withSession(scope.target, { side: 'target', purpose: 'stop copy', signal }, async (target) => {
-        if (!(await copyLedgerExists(target)) || !(await ownsLedger(target, scope.migration))) return { ended: 0 };
-        // First the word, then the sessions: a lane that arrives in between reads it after it took its lock.
-        await writeSetting(target, 'stopped', 'yes');
-        const ended = new Set<string>();
-        const deadline = Date.now() + patienceMs;
-        for (;;) {
-          const alive = await endCopySessions(target);
-          for (const pid of alive) ended.add(pid);
-          report({ ended: ended.size });
-          if (alive.length === 0) return { ended: ended.size };
-          if (Date.now() > deadline) {
-            throw failure(
-              'NotReadyYet',
-              `${alive.length} sessions of the copy on the target do not end (backends ${alive.join(', ')}). It is tried again by itself; look at the server when that lasts.`,
-            );
+    withHeartbeat({ ended: 0 }, (beat) =>
+      connections.withSession(
+        scope.target,
+        { side: 'target', purpose: 'stop copy', signal: beat.signal },
+        async (target) => {
+          if (!(await copyLedgerExists(target)) || !(await ownsLedger(target, scope.migration))) return { ended: 0 };
+          // First the word, then the sessions: a lane that arrives in between reads it after it took its lock.
+          await writeSetting(target, 'stopped', 'yes');
+          const ended = new Set<string>();
+          const deadline = Date.now() + patienceMs;
+          for (;;) {
+            const alive = await endCopySessions(target);
+            for (const pid of alive) ended.add(pid);
+            beat.report({ ended: ended.size });
+            if (alive.length === 0) return { ended: ended.size };
+            if (Date.now() > deadline) {
+              throw failure(
+                'NotReadyYet',
+                `${alive.length} sessions of the copy on the target do not end (backends ${alive.join(', ')}). It is tried again by itself; look at the server when that lasts.`,
+              );
+            }
+            await sleep(pollMs);
           }
-          await sleep(pollMs);
-        }
-      }),
+        },
+      ),
     );
 
   return {
