@@ -23,7 +23,7 @@ export interface WatchRequest {
 }
 
 export interface WatchResult {
-  /** Single looks: one for each probe and one at the database in every round. */
+  /** Single looks: one for each probe and one at the database in every round, and every query asked. */
   samples: number;
   errors: number;
   /** Over the whole watch, two decimals. */
@@ -65,25 +65,27 @@ export function createMonitorActivities({ connections }: PostgresDependencies) {
     }
   }
 
-  /** The query that has slowed down most; undefined when there is nothing to compare, or the target could not be asked. */
+  /** The query that has slowed down most; and those that fail, which count as errors. */
   async function measureSlowdown(
     { scope, queries, baseline }: WatchRequest,
     signal: AbortSignal,
-  ): Promise<{ percent: number; query: string } | undefined> {
+  ): Promise<{ slowest?: { percent: number; query: string }; asked: number; failed: string[] }> {
     const known = queries.filter(({ name }) => baseline.some((line) => line.name === name));
-    if (known.length === 0) return undefined;
+    if (known.length === 0) return { asked: 0, failed: [] };
     try {
       const measured = await connections.withSession(
         scope.target,
         { side: 'target', purpose: 'monitor queries', signal, settings: planSession },
         (session) => timeQueries(session, known),
       );
-      return measured
+      const [slowest] = measured
         .flatMap((line) => ('error' in line ? [] : [{ query: line.name, percent: slowdownOf(line, baseline) }]))
-        .sort((left, right) => right.percent - left.percent)[0];
+        .sort((left, right) => right.percent - left.percent);
+      const failed = measured.flatMap((line) => ('error' in line ? [`query ${line.name}: ${line.error}`] : []));
+      return { ...(slowest && { slowest }), asked: known.length, failed };
     } catch {
       signal.throwIfAborted();
-      return undefined; // The database itself is looked at in every round, and counted there.
+      return { asked: 0, failed: [] }; // The database itself is looked at in every round, and counted there.
     }
   }
 
@@ -108,7 +110,8 @@ export function createMonitorActivities({ connections }: PostgresDependencies) {
           state = addRound(state, { at: roundAt, samples: triggers.probes.length + 1, errors }, windowMs);
           if (roundAt - queriesAt >= queryEveryMs) {
             queriesAt = roundAt;
-            const slowest = await measureSlowdown(request, signal);
+            const { slowest, asked, failed } = await measureSlowdown(request, signal);
+            state = addRound(state, { at: roundAt, samples: asked, errors: failed }, windowMs);
             if (slowest) {
               state = { ...state, slowdownPercent: slowest.percent, slowestQuery: slowest.query };
               slow = slowest.percent > triggers.slowdownPercent ? slow + 1 : 0;

@@ -8,7 +8,7 @@ import type { PostgresDependencies } from '../dependencies';
 import { withHeartbeat } from '../heartbeat';
 import { quoteIdentifier, quoteQualified } from './identifier';
 import { askAny, askOne, planSession, sameAnswer, shown, type Answer } from './plan-query';
-import { timeQueries, type QueryTime } from './query-times';
+import { timeQueries, type TimedQuery } from './query-times';
 import type { PostgresScope } from './scope';
 import { listTables, matchesPattern, type SelectedTable } from './tables';
 
@@ -241,7 +241,7 @@ function valueOf(side: 'source' | 'target', answer: Answer): { source?: string; 
 }
 
 function compareTime(
-  time: QueryTime,
+  time: TimedQuery,
   performance: Validation['performance'],
   baseline: { name: string; medianMs: number }[],
 ): Omit<ValidationRecord, 'durationMs'> {

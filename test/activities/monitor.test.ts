@@ -122,6 +122,12 @@ describe('watching the target', () => {
     expect(seen.slowdownPercent).toBeGreaterThan(50);
   });
 
+  it('counts a query that fails now, though it ran before, as an error', async () => {
+    const queries = [{ name: 'gone', sql: 'select 1 from public.gone' }];
+    const seen = await watch(request(60, { queries, baseline: [{ name: 'gone', medianMs: 5 }] }));
+    expect(seen.breaches[0]).toContain('last: query gone: relation "public.gone" does not exist');
+  });
+
   it('goes on counting where the attempt before it stopped, and begins anew from a heartbeat of another shape', async () => {
     const run = async (heartbeatDetails: unknown): Promise<WatchResult> => {
       const environment = new MockActivityEnvironment({ heartbeatDetails });
