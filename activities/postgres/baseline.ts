@@ -4,12 +4,14 @@ import type { BaselineMetrics } from '../../journal/types';
 import type { NamedQuery } from '../../plan/postgres';
 import type { ArtifactReference } from '../artifacts/store';
 import type { PostgresDependencies } from '../dependencies';
+import { failure } from '../errors';
 import { withHeartbeat } from '../heartbeat';
 import { applicationNamePrefix } from './connection';
 import { quoteQualified } from './identifier';
 import { latestUpdate } from './latest-update';
+import { planSession } from './plan-query';
+import { timeQueries } from './query-times';
 import type { PostgresScope } from './scope';
-import { singleStatement } from './single-statement';
 import { listTables, type SelectedTable } from './tables';
 
 export interface QueryTime {
@@ -26,9 +28,6 @@ export interface Baseline {
 }
 
 const readOnly = { default_transaction_read_only: 'on' };
-/** For one query of the plan; a query that takes longer is no baseline. */
-const queryTimeout = { statement_timeout: '10min' };
-const runs = 5;
 const countingSessions = 2;
 
 export function createBaselineActivities({ connections, artifacts }: PostgresDependencies) {
@@ -52,17 +51,20 @@ export function createBaselineActivities({ connections, artifacts }: PostgresDep
         const { tables } = start;
         const counts = new Map<string, string>();
         const queue = [...tables].sort((left, right) => left.bytes - right.bytes);
-        await Promise.all(
-          Array.from({ length: Math.min(countingSessions, Math.max(tables.length, 1)) }, () =>
-            connections.withSession(scope.source, { ...session, purpose: 'counting rows' }, async (source) => {
-              for (let table = queue.pop(); table; table = queue.pop()) {
-                signal.throwIfAborted();
-                counts.set(table.oid, await countRows(source, table));
-                report({ counted: counts.size, tables: tables.length });
-              }
-            }),
-          ),
+        const counting = Array.from({ length: countingSessions }, () =>
+          connections.withSession(scope.source, { ...session, purpose: 'counting rows' }, async (source) => {
+            for (let table = queue.pop(); table; table = queue.pop()) {
+              signal.throwIfAborted();
+              counts.set(table.oid, await countRows(source, table));
+              report({ counted: counts.size, tables: tables.length });
+            }
+          }),
         );
+        // One that fails ends the others after their table, and none is left running behind the failure.
+        const ended = await Promise.allSettled(
+          counting.map((one) => one.catch((error: unknown) => ((queue.length = 0), Promise.reject(error as Error)))),
+        );
+        for (const one of ended) if (one.status === 'rejected') throw one.reason;
         const listed = tables.map(({ oid, schema, name, bytes }) => ({
           table: `${schema}.${name}`,
           rows: counts.get(oid) ?? '0',
@@ -79,7 +81,11 @@ export function createBaselineActivities({ connections, artifacts }: PostgresDep
             connections: start.connections,
             ...(start.lag === undefined ? {} : { replicationLagBytes: start.lag }),
           },
-          performance: await timeQueries(connections, scope.source, 'source', queries, signal),
+          performance: await connections.withSession(
+            scope.source,
+            { side: 'source', purpose: 'timing queries', signal, settings: planSession },
+            (source) => timed(source, 'source', queries),
+          ),
           counts: await artifacts.put(
             scope.migration,
             'baseline-counts.json',
@@ -99,7 +105,13 @@ export function createBaselineActivities({ connections, artifacts }: PostgresDep
       side: 'source' | 'target';
       queries: NamedQuery[];
     }): Promise<QueryTime[]> {
-      return withHeartbeat(undefined, ({ signal }) => timeQueries(connections, scope[side], side, queries, signal));
+      return withHeartbeat(undefined, ({ signal }) =>
+        connections.withSession(
+          scope[side],
+          { side, purpose: 'timing queries', signal, settings: planSession },
+          (session) => timed(session, side, queries),
+        ),
+      );
     },
   };
 }
@@ -135,42 +147,13 @@ async function databaseFigures(source: Client): Promise<Figures> {
   };
 }
 
-type Connections = PostgresDependencies['connections'];
-
-async function timeQueries(
-  connections: Connections,
-  reference: PostgresScope['source'],
-  side: 'source' | 'target',
-  queries: NamedQuery[],
-  signal: AbortSignal,
-): Promise<QueryTime[]> {
-  const times: QueryTime[] = [];
-  for (const { name, sql } of queries) {
-    const options = { side, purpose: `Timing "${name}"`, signal, settings: { ...readOnly, ...queryTimeout } };
-    const measured = await connections.withSession(reference, options, async (session) => {
-      const all: number[] = [];
-      for (let run = 0; run < runs; run += 1) all.push(await timeOnce(session, sql));
-      return all;
-    });
-    times.push({ name, medianMs: Math.round(median(measured) * 1_000) / 1_000 });
-  }
-  return times;
-}
-
-/** The server's own clock: rows stay there, however many they are, and the way to the worker does not count. */
-async function timeOnce(session: Client, sql: string): Promise<number> {
-  const { rows } = await session.query<Record<string, string>>(
-    singleStatement(`explain (analyze, timing off, buffers off, format json) ${sql}`),
-  );
-  const [plan] = JSON.parse(Object.values(rows[0] ?? {})[0] ?? '[]') as {
-    'Planning Time': number;
-    'Execution Time': number;
-  }[];
-  if (!plan) throw new Error('the server gave no times');
-  return plan['Planning Time'] + plan['Execution Time'];
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((left, right) => left - right);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+/** @throws PreconditionFailed naming the query that cannot be timed */
+async function timed(session: Client, side: 'source' | 'target', queries: NamedQuery[]): Promise<QueryTime[]> {
+  return (await timeQueries(session, queries)).map((time) => {
+    if (!('error' in time)) return time;
+    throw failure(
+      'PreconditionFailed',
+      `Timing the query "${time.name}" failed on the ${side}: ${time.error}. Correct it in plan.validation.performance.queries.`,
+    );
+  });
 }

@@ -96,7 +96,7 @@ async function sameVersions(context: CheckContext): Promise<Finding> {
   if (others.length === 0) return pass('the same versions, or none missing one');
   return {
     outcome: 'warn',
-    found: `${listed(others.map(({ name, from, to }) => `${name} ${from} on the source, ${to} on the target`))}`,
+    found: listed(others.map(({ name, from, to }) => `${name} ${from} on the source, ${to} on the target`)),
     expected: 'equal versions, or a newer one that was tried in a rehearsal',
     fix: statements(
       others.map(({ name, to }) => `ALTER EXTENSION ${quoteIdentifier(name)} UPDATE TO ${quoteLiteral(to)}`),

@@ -93,7 +93,7 @@ select reference.what, constraint_, k.nspname as kept_schema, kc.relname as kept
 from (select what, kept, needed, reference.constraint as constraint_ from reference) reference
 join pg_class kc on kc.oid = reference.kept join pg_namespace k on k.oid = kc.relnamespace
 join pg_class nc on nc.oid = reference.needed join pg_namespace n on n.oid = nc.relnamespace
-where reference.kept <> reference.needed and nc.relkind in ('r', 'p', 'v', 'm') and kc.relkind in ('r', 'p', 'v', 'm')
+where reference.kept <> reference.needed and nc.relkind in ('r', 'p', 'v', 'm', 'f') and kc.relkind in ('r', 'p', 'v', 'm')
   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and k.nspname !~ '^pg_' and k.nspname <> 'information_schema'
 order by 3, 4, 1`;
 

@@ -1,5 +1,6 @@
 // What the plan wants compared must exist before the freeze, not be found missing in it.
 import { matchesPattern } from '../tables';
+import { planSession } from '../plan-query';
 import { singleStatement } from '../single-statement';
 import { counted, listed, pass, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
@@ -49,7 +50,6 @@ async function targets(context: CheckContext): Promise<Finding> {
   };
 }
 
-/** Planned, not run: the extended protocol takes one statement only, the session is read-only. */
 async function queries(context: CheckContext): Promise<Finding> {
   const { performance, assertions, smoke } = context.input.validation;
   const all = [
@@ -59,12 +59,8 @@ async function queries(context: CheckContext): Promise<Finding> {
   ];
   const wrong: string[] = [];
   for (const { what, sql } of all) {
-    try {
-      await context.session('source').query(singleStatement(`explain ${sql}`));
-    } catch (error) {
-      context.signal.throwIfAborted();
-      wrong.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    const refusal = await planOnly(context, sql);
+    if (refusal !== undefined) wrong.push(`${what}: ${refusal}`);
   }
   if (wrong.length === 0)
     return pass(
@@ -75,7 +71,23 @@ async function queries(context: CheckContext): Promise<Finding> {
   return {
     outcome: 'fail',
     found: listed(wrong, '; '),
-    expected: 'one statement each, with the schema before every table: our sessions have an empty search_path',
+    expected: 'one statement each; tables outside of public with their schema',
     fix: 'correct the queries in plan.validation',
   };
+}
+
+/** Planned, not run, with the path that it will run with; answers with the refusal. */
+async function planOnly(context: CheckContext, sql: string): Promise<string | undefined> {
+  const session = context.session('source');
+  try {
+    await session.query('begin transaction read only');
+    await session.query(`select set_config('search_path', $1, true)`, [planSession.search_path]);
+    await session.query(singleStatement(`explain ${sql}`));
+    return undefined;
+  } catch (error) {
+    context.signal.throwIfAborted();
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    await session.query('rollback');
+  }
 }
