@@ -50,9 +50,10 @@ async function analyzeStatements(target: ClientBase, scope: PostgresScope): Prom
   const leaves = tables.filter(({ partitionOf }) => partitionOf !== undefined);
   const others = await listOthers(target);
   const roots = new Set(leaves.map(({ partitionOf }) => partitionOf));
-  const parents = others.filter(
-    ({ kind, root, schema, name }) => kind === 'p' && roots.has(root ?? `${schema}.${name}`) && (only || root === null),
-  );
+  const parents = others.filter(({ kind, root, schema, name }) => {
+    if (kind !== 'p' || (!only && root !== null)) return false;
+    return roots.has(root ?? `${schema}.${name}`) || matchesSelection(scope.tables, schema, name);
+  });
   const views = others.filter(({ kind, schema, name }) => kind === 'm' && matchesSelection(scope.tables, schema, name));
   return [
     ...parents.map(({ schema, name }) => `analyze ${only ? 'only ' : ''}${quoteQualified(schema, name)}`),
