@@ -18,9 +18,12 @@ export interface View {
 /** A lane of the copy, as it last reported itself. */
 export interface Lane {
   lane: number;
-  table: string;
-  rows: number;
+  /** None between two chunks. */
+  table?: string;
+  /** Committed, of the COPY stream. */
   bytes: number;
+  /** Of the chunk under way. */
+  bytesInFlight: number;
   bytesPerSecond: number;
   chunksDone: number;
 }
@@ -115,7 +118,7 @@ export function lanesOf(activities: RunningActivity[]): Lane[] {
 
 function isLane(progress: unknown): progress is Lane {
   if (typeof progress !== 'object' || progress === null) return false;
-  const numbers = ['lane', 'bytes', 'bytesPerSecond', 'chunksDone'];
+  const numbers = ['lane', 'bytes', 'bytesInFlight', 'bytesPerSecond', 'chunksDone'];
   return numbers.every((name) => typeof (progress as Record<string, unknown>)[name] === 'number');
 }
 
@@ -123,7 +126,10 @@ function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity
   if (!copy || phase !== 'copy' || copy.chunksDone >= copy.chunksTotal) return [];
   const lanes = lanesOf(activities);
   const { colors } = view;
-  const copied = Math.min(copy.bytesTotal, Math.max(copy.bytesCopied, sum(lanes, 'bytes')));
+  const copied = Math.min(
+    copy.bytesTotal,
+    Math.max(copy.bytesCopied, sum(lanes, 'bytes') + sum(lanes, 'bytesInFlight')),
+  );
   const rate = lanes.length > 0 ? sum(lanes, 'bytesPerSecond') : copy.bytesPerSecond;
   const etaMs = rate ? ((copy.bytesTotal - copied) / rate) * 1_000 : copy.etaMs;
   const width = Math.max(10, Math.min(40, view.columns - 50));
@@ -136,12 +142,12 @@ function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity
     ),
     ...lanes.map(
       (lane) =>
-        `      lane ${lane.lane + 1}  ${plainText(lane.table)}  ${colors.dim(`${formatBytes(lane.bytes)}, ${formatBytes(lane.bytesPerSecond)}/s, ${lane.chunksDone} chunks`)}`,
+        `      lane ${lane.lane + 1}  ${plainText(lane.table ?? 'between two chunks')}  ${colors.dim(`${formatBytes(lane.bytes + lane.bytesInFlight)}, ${formatBytes(lane.bytesPerSecond)}/s, ${lane.chunksDone} chunks`)}`,
     ),
   ];
 }
 
-function sum(lanes: Lane[], field: 'bytes' | 'bytesPerSecond'): number {
+function sum(lanes: Lane[], field: 'bytes' | 'bytesInFlight' | 'bytesPerSecond'): number {
   return lanes.reduce((total, lane) => total + lane[field], 0);
 }
 

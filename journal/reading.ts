@@ -49,9 +49,9 @@ export function stepsBeginning(journal: Journal, prefix: string): StepRecord[] {
   );
 }
 
-/** The findings whose identity or title matches. */
-export function checksLike(journal: Journal, pattern: RegExp): Check[] {
-  return (journal.preflight ?? []).filter(({ name, title }) => pattern.test(name) || pattern.test(title));
+/** The findings with one of these identities. */
+export function checksNamed(journal: Journal, ...names: string[]): Check[] {
+  return (journal.preflight ?? []).filter(({ name }) => names.includes(name));
 }
 
 const stateTexts: Record<StepRecord['state'], Inline> = {

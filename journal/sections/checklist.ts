@@ -1,7 +1,7 @@
 // Runbook section 1: the pre-migration checklist with its baseline metrics, every finding of preflight, and how each item of the document is known.
 import { code, heading, joined, paragraph, table, type Block, type Inline, type Section, type Text } from '../document';
 import { formatBytes, formatCount, formatMaybeMs, formatTime, plural } from '../quantities';
-import { checkText, checksLike, done, failed, open, pending, quiet, stepOf, warning } from '../reading';
+import { checkText, checksNamed, done, failed, open, pending, quiet, stepOf, warning } from '../reading';
 import type { Check, Journal } from '../types';
 
 export function checklist(journal: Journal): Section {
@@ -58,7 +58,7 @@ function items(journal: Journal): Text[][] {
   const backup = stepOf(journal, 'verify-snapshot', 'snapshot');
   const structure = journal.fidelity;
   const indexes = stepOf(journal, 'post-data');
-  const performance = journal.validation?.find(({ name }) => /performance/i.test(name));
+  const performance = journal.validation?.find(({ name }) => name.startsWith('performance'));
   return [
     [
       'Backup of the source taken and verified',
@@ -79,14 +79,11 @@ function items(journal: Journal): Text[][] {
     ],
     [
       'Target storage capacity > 2x expected data size',
-      ...fromChecks(
-        checksLike(journal, /disk|storage|free.?space/i),
-        'not found out: nothing reports free space to a client',
-      ),
+      ...fromChecks(checksNamed(journal, 'disk-space'), 'not found out: nothing reports free space to a client'),
     ],
     [
       'Network connectivity verified between source and target',
-      ...fromChecks(checksLike(journal, /connect|reach|version/i), 'no check of it has run'),
+      ...fromChecks(checksNamed(journal, 'source-reachable', 'target-reachable'), 'no check of it has run'),
     ],
     [
       'Target performance baseline established',

@@ -84,8 +84,9 @@ describe('the live view', () => {
   const lane = {
     lane: 0,
     table: 'public.orders',
-    rows: 1,
-    bytes: 300_000_000,
+    rows: '1',
+    bytes: 200_000_000,
+    bytesInFlight: 100_000_000,
     bytesPerSecond: 50_000_000,
     chunksDone: 2,
   };
