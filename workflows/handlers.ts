@@ -154,10 +154,10 @@ export function listen(runbook: Runbook, listener: Listener): void {
       description:
         'Approve or reject the open gate, with an answer. Example: {"gate": "cutover", "decision": "approve", "by": "anna"}',
       validator: (request) => {
-        const { decision, ...rest } = (request ?? {}) as Partial<DecideRequest>;
+        const { decision, ...rest } = request as unknown as { decision?: unknown };
         if (decision !== 'approve' && decision !== 'reject') {
           throw new Error(
-            `decision is ${decision === undefined ? 'missing' : JSON.stringify(decision)}, expected "approve" or "reject"`,
+            `decision is ${JSON.stringify(decision)}, expected "approve" or "reject"`,
           );
         }
         const parsed = parseMessage(decision, rest);

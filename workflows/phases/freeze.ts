@@ -57,7 +57,10 @@ export async function fenceSource(migration: PostgresMigration): Promise<void> {
   await runbook.step(
     'fence',
     'Raise the fence on the source',
-    () => run('quick', 'Raise the fence on the source').raiseFence({ scope, side, former: access }),
+    async () => {
+      migration.fence = await run('quick', 'Raise the fence on the source').raiseFence({ scope, side, former: access });
+      return migration.fence;
+    },
     {
       downtime: true,
       undoTitle: 'Lower the fence on the source',
@@ -75,14 +78,22 @@ export async function fenceSource(migration: PostgresMigration): Promise<void> {
     },
   );
 
+  await proveSilence(migration, 'prove-silence', 'Prove that nothing writes to the source');
+}
+
+/** Nobody of another role is there, and not a row has changed since the fence went up. */
+export async function proveSilence(
+  { runbook, scope, sourceAccess, fence }: PostgresMigration,
+  id: string,
+  title: string,
+): Promise<void> {
+  const former = needed(sourceAccess, 'former access');
+  const since = needed(fence, 'fence').counters;
   await runbook.step(
-    'prove-silence',
-    'Prove that nothing writes to the source',
-    () => run('quick', 'Prove silence on the source').proveSilence({ scope, side, former: access }),
-    {
-      downtime: true,
-      describe: ({ evidence }) => evidence.join('; '),
-    },
+    id,
+    title,
+    () => run('quick', 'Prove silence on the source').proveSilence({ scope, side: 'source', former, since }),
+    { downtime: true, describe: ({ evidence }) => evidence.join('; ') },
   );
 }
 

@@ -1,7 +1,7 @@
 // What the phases of one PostgreSQL migration share: the plan, the runbook, and what earlier phases found.
 import type { ArtifactReference } from '../../activities/artifacts/store';
 import type { PostgresScope } from '../../activities/postgres/scope';
-import type { FormerAccess } from '../../activities/postgres/fence';
+import type { FenceRaised, FormerAccess } from '../../activities/postgres/fence';
 import type { MigrationFacts } from '../../activities/postgres/preflight';
 import type { WriteMark } from '../../activities/postgres/loss';
 import type { PostgresPlan } from '../../plan/postgres';
@@ -21,6 +21,8 @@ export interface PostgresMigration {
   catalog?: ArtifactReference;
   /** Access to the source before the fence. */
   sourceAccess?: FormerAccess;
+  /** How and when the source's fence went up. */
+  fence?: FenceRaised;
   /** All tables with rows, bytes and digests, as JSON. */
   tables?: ArtifactReference;
   rows?: string;

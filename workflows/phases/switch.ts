@@ -1,6 +1,6 @@
 // Runbook step 4d: the application goes over to the target, and the point of no return. Until then everything can be undone.
 import { run } from '../activity-options';
-import { endDowntime } from './freeze';
+import { endDowntime, proveSilence } from './freeze';
 import type { PostgresMigration } from './migration';
 
 /** Target healthy, application pointed at it, still in maintenance mode. */
@@ -8,6 +8,7 @@ export async function switchApplication(migration: PostgresMigration): Promise<v
   const { runbook, plan, scope } = migration;
   const { application } = plan;
   runbook.phase('switch');
+  await proveSilence(migration, 'prove-silence-again', 'Prove that nothing was written to the source since the fence');
   migration.writeMark = await runbook.step(
     'mark-writes',
     'Note the write counters of the target',
