@@ -1,6 +1,7 @@
 // Roles live outside of databases: are those that the source's objects name there on the target?
 import { quoteIdentifier } from '../identifier';
 import { readNeededRoles, type NeededRoles } from '../roles/needed';
+import { allPowers, readPowers } from '../roles/powers';
 import { createRole, grantMembership } from '../roles/statements';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
@@ -50,7 +51,7 @@ async function roles(context: CheckContext): Promise<Finding> {
       found: `missing on the target: ${names}`,
       expected: 'all roles, since plan.roles is "require"',
       fix: statements([
-        ...missing.map((role) => createRole(role, { superuser: true, major }).sql),
+        ...missing.map((role) => createRole(role, allPowers).sql),
         ...needed.memberships
           .filter(({ member }) => missingNames.has(member))
           .map((membership) => grantMembership(membership, major)),
@@ -87,9 +88,9 @@ async function passwords(context: CheckContext): Promise<Finding> {
 
 async function attributes(context: CheckContext): Promise<Finding> {
   const { missing } = await read(context);
-  const { superuser, major } = await context.server('target');
+  const powers = await readPowers(context.session('target'));
   const left = missing.flatMap((role) =>
-    createRole(role, { superuser, major }).leftOut.map((attribute) => ({ name: role.name, attribute })),
+    createRole(role, powers).leftOut.map((attribute) => ({ name: role.name, attribute })),
   );
   if (context.input.roles === 'require' || left.length === 0) return pass('all attributes are carried');
   return {

@@ -1,14 +1,16 @@
 // Roles are server-wide, so a dump of one database leaves them behind: owners, grantees and the people who log in.
 // All are carried in one transaction on the target that also notes in the ledger what was made, so that undo takes away that and nothing else.
 import type { Client } from 'pg';
+import { z } from 'zod';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import { quoteIdentifier } from '../identifier';
-import { noteMilestone, openLedger, ownsLedger } from '../ledger';
+import { noteMilestone, openLedger, ownsLedger, readMilestone } from '../ledger';
 import { ledgerSchema, type PostgresScope } from '../scope';
 import { carryPassword, hushLogs, passwordHashes } from './passwords';
-import { predefined, readNeededRoles, type NeededRoles } from './needed';
+import { readPowers } from './powers';
+import { readNeededRoles, type NeededRoles } from './needed';
 import { createRole, grantMembership, resetForRole, setForRole } from './statements';
 
 export interface CarriedRoles {
@@ -28,6 +30,8 @@ export interface RemovedRoles {
   kept: { role: string; why: string }[];
 }
 
+const settingsMilestone = 'role-settings';
+const settingsNote = z.object({ settings: z.number() });
 const prefixes = { role: 'role:', membership: 'role-membership:', setting: 'role-setting:' } as const;
 
 export function createRoleActivities({ connections }: PostgresDependencies) {
@@ -87,7 +91,7 @@ async function carry(
   hashes: Map<string, string | null> | undefined,
   mode: 'create' | 'require',
 ): Promise<CarriedRoles> {
-  const { major, superuser, database } = await whoAmI(target);
+  const { major, database } = await whoAmI(target);
   const existing = new Set(
     (await target.query<{ name: string }>('select rolname as name from pg_roles')).rows.map(({ name }) => name),
   );
@@ -101,37 +105,52 @@ async function carry(
         .join(', ')}. Create them as preflight prints it, or set plan.roles to "create".`,
     );
   }
-  const leftOut: string[] = [];
-  const silent = await hushLogs(target);
+  const powers = await readPowers(target);
   for (const role of missing) {
-    await noteMilestone(target, `${prefixes.role}${role.name}`, { login: role.login });
-    const made = createRole(role, { superuser, major });
+    const made = createRole(role, powers);
+    await noteMilestone(target, `${prefixes.role}${role.name}`, { leftOut: made.leftOut, withoutPassword: false });
     await target.query(made.sql);
-    leftOut.push(...made.leftOut.map((attribute) => `${role.name}: ${attribute}`));
-    const hash = hashes?.get(role.name) ?? null;
-    const passwordMissing =
-      role.login && hash === null
-        ? hashes === undefined
-        : hash !== null && !(silent && (await carryPassword(target, role.name, hash)));
-    if (passwordMissing)
-      await noteMilestone(target, `${prefixes.role}${role.name}`, { login: role.login, withoutPassword: true });
     // An owner can only be given by a member of the role; superusers need no membership.
-    if (!superuser) await attempt(target, `GRANT ${quoteIdentifier(role.name)} TO CURRENT_USER`);
+    if (!powers.superuser) await attempt(target, `GRANT ${quoteIdentifier(role.name)} TO CURRENT_USER`);
     if (role.comment !== undefined)
       await attempt(target, `COMMENT ON ROLE ${quoteIdentifier(role.name)} IS ${target.escapeLiteral(role.comment)}`);
   }
   const names = new Set([...existing, ...missing.map(({ name }) => name)]);
   const created = new Set(missing.map(({ name }) => name));
-  leftOut.push(...(await carryMemberships(target, needed, names, created, major)));
+  const memberships = await carryMemberships(target, needed, names, created, major);
   const settings = await carrySettings(target, needed, names, created, database);
-  leftOut.push(...settings.leftOut);
+  const earlier = settingsNote.parse((await readMilestone(target, settingsMilestone)) ?? { settings: 0 });
+  await noteMilestone(target, settingsMilestone, { settings: earlier.settings + settings.carried });
+  await carryPasswords(target, missing, hashes);
   const ours = await notedRoles(target);
   return {
     created: ours.map(({ name }) => name),
     withoutPassword: ours.filter(({ withoutPassword }) => withoutPassword).map(({ name }) => name),
-    settings: settings.carried,
-    leftOut: leftOut.slice(0, 100),
+    settings: earlier.settings + settings.carried,
+    leftOut: [
+      ...ours.flatMap(({ name, leftOut }) => leftOut.map((attribute) => `${name}: ${attribute}`)),
+      ...memberships,
+      ...settings.leftOut,
+    ].slice(0, 100),
   };
+}
+
+/** Last, since it silences the log: everything before it can be found there. */
+async function carryPasswords(
+  target: Client,
+  created: NeededRoles['roles'],
+  hashes: Map<string, string | null> | undefined,
+): Promise<void> {
+  const silent = await hushLogs(target);
+  for (const { name, login } of created) {
+    const hash = hashes?.get(name) ?? null;
+    const lost = hash === null ? login && hashes === undefined : !(silent && (await carryPassword(target, name, hash)));
+    if (!lost) continue;
+    await target.query(
+      `update ${ledgerSchema}.milestone set detail = detail || '{"withoutPassword": true}' where name = $1`,
+      [`${prefixes.role}${name}`],
+    );
+  }
 }
 
 async function carryMemberships(
@@ -212,17 +231,20 @@ async function attempt(target: Client, sql: string): Promise<string | undefined>
   }
 }
 
+const settingNote = z.object({ role: z.string(), inDatabase: z.boolean(), name: z.string() });
+const membershipNote = z.object({ group: z.string(), member: z.string() });
+
 async function remove(target: Client): Promise<RemovedRoles> {
   const { database } = await whoAmI(target);
   const result: RemovedRoles = { removed: [], kept: [] };
   for (const { name, detail } of await noted(target, prefixes.setting)) {
-    const { role, inDatabase, name: setting } = detail as { role: string; inDatabase: boolean; name: string };
+    const { role, inDatabase, name: setting } = settingNote.parse(detail);
     await takeBack(target, name, [role], () =>
       attempt(target, resetForRole({ role, inDatabase, name: setting }, database)),
     );
   }
   for (const { name, detail } of await noted(target, prefixes.membership)) {
-    const { group, member } = detail as { group: string; member: string };
+    const { group, member } = membershipNote.parse(detail);
     await takeBack(target, name, [group, member], () =>
       attempt(target, `REVOKE ${quoteIdentifier(group)} FROM ${quoteIdentifier(member)}`),
     );
@@ -235,6 +257,7 @@ async function remove(target: Client): Promise<RemovedRoles> {
     if (refusal === undefined) result.removed.push(name);
     else result.kept.push({ role: name, why: refusal });
   }
+  await target.query(`delete from ${ledgerSchema}.milestone where name = $1`, [settingsMilestone]);
   return result;
 }
 
@@ -263,25 +286,18 @@ async function noted(target: Client, prefix: string): Promise<{ name: string; de
   return rows.map(({ name, detail }) => ({ name, detail: JSON.parse(detail) as unknown }));
 }
 
-async function notedRoles(target: Client): Promise<{ name: string; withoutPassword: boolean }[]> {
+const roleNote = z.object({ leftOut: z.array(z.string()), withoutPassword: z.boolean() });
+
+async function notedRoles(target: Client): Promise<({ name: string } & z.infer<typeof roleNote>)[]> {
   const rows = await noted(target, prefixes.role);
   return rows
-    .map(({ name, detail }) => ({
-      name: name.slice(prefixes.role.length),
-      withoutPassword: (detail as { withoutPassword?: boolean }).withoutPassword === true,
-    }))
-    .filter(({ name }) => !predefined(name))
+    .map(({ name, detail }) => ({ name: name.slice(prefixes.role.length), ...roleNote.parse(detail) }))
     .sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
-async function whoAmI(target: Client): Promise<{ major: number; superuser: boolean; database: string }> {
-  const { rows } = await target.query<{ number: string; superuser: string; database: string }>(
-    `select current_setting('server_version_num') as number, rolsuper as superuser, current_database() as database
-     from pg_roles where rolname = current_user`,
+async function whoAmI(target: Client): Promise<{ major: number; database: string }> {
+  const { rows } = await target.query<{ number: string; database: string }>(
+    `select current_setting('server_version_num') as number, current_database() as database`,
   );
-  return {
-    major: Math.floor(Number(rows[0]?.number) / 10_000),
-    superuser: rows[0]?.superuser === 't',
-    database: rows[0]?.database ?? '',
-  };
+  return { major: Math.floor(Number(rows[0]?.number) / 10_000), database: rows[0]?.database ?? '' };
 }

@@ -1,12 +1,7 @@
 // The DDL of roles: what they are, whom they belong to, what is set for them. Passwords are never part of these texts.
 import { quoteIdentifier, quoteLiteral } from '../identifier';
 import type { Membership, RoleSetting, SourceRole } from './needed';
-
-/** What the creating role may hand out. */
-export interface Powers {
-  superuser: boolean;
-  major: number;
-}
+import type { Powers } from './powers';
 
 /** CREATE ROLE with all attributes but SUPERUSER, and what had to be left out. Superuser is a decision of people. */
 export function createRole(role: SourceRole, powers: Powers): { sql: string; leftOut: string[] } {
@@ -14,13 +9,13 @@ export function createRole(role: SourceRole, powers: Powers): { sql: string; lef
     !wanted ? [[], []] : allowed ? [[attribute], []] : [[], [attribute]];
   const parts = [
     may('SUPERUSER', role.superuser, false),
-    may('REPLICATION', role.replication, powers.superuser),
-    may('BYPASSRLS', role.bypassRowSecurity, powers.superuser),
+    may('CREATEDB', role.createDatabase, powers.createDatabase),
+    may('REPLICATION', role.replication, powers.replication),
+    may('BYPASSRLS', role.bypassRowSecurity, powers.bypassRowSecurity),
   ];
   const options = [
     role.login ? 'LOGIN' : 'NOLOGIN',
     role.inherit ? 'INHERIT' : 'NOINHERIT',
-    ...(role.createDatabase ? ['CREATEDB'] : []),
     ...(role.createRole ? ['CREATEROLE'] : []),
     ...parts.flatMap(([given]) => given),
     ...(role.connectionLimit === -1 ? [] : [`CONNECTION LIMIT ${role.connectionLimit}`]),
