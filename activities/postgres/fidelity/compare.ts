@@ -1,0 +1,72 @@
+// Whether the target has the source's schema: every property of every object, after levelling what only the versions
+// differ in, and after asking the target how it would write the source's definitions.
+import type { Client } from 'pg';
+import type { Catalog, CatalogObject } from './catalog';
+import { compareCatalogs, describe, type Difference } from './changes';
+import { findSameMeaning } from './deparse';
+
+export interface Fidelity {
+  /** Properties that were compared. */
+  compared: number;
+  /** Known and harmless, or accepted by the plan; each with its reason. */
+  accepted: string[];
+  /** `identity: property: source …, target …`, all of them. */
+  differences: string[];
+}
+
+/**
+ * Compares the catalogs; `target` is asked about definitions that differ as text, and is left as it was.
+ * @param accept identities (`index public.a`) or identity and property (`index public.a: definition`) that may differ
+ */
+export async function compareSchemas(
+  source: Catalog,
+  targetCatalog: Catalog,
+  target: Client,
+  accept: string[],
+): Promise<Fidelity> {
+  const oldest = Math.min(source.major, targetCatalog.major);
+  const left = levelled(source, oldest);
+  const right = levelled(targetCatalog, oldest);
+  const all = compareCatalogs(left, right);
+  const same = await findSameMeaning(target, all, right);
+  const accepted: string[] = [];
+  const differences: string[] = [];
+  for (const difference of all) {
+    if (same.has(difference)) continue;
+    const text = describe(difference, 'source', 'target');
+    const reason = acceptedBecause(difference, left, accept);
+    if (reason === undefined) differences.push(text);
+    else accepted.push(`${text} (${reason})`);
+  }
+  return { compared: countProperties(left), accepted, differences };
+}
+
+/** What the newer version has and the older cannot have is left out on both sides. */
+function levelled(catalog: Catalog, oldest: number): Catalog {
+  const objects = Object.entries(catalog.objects).flatMap(([identity, object]): [string, CatalogObject][] => {
+    if (oldest < 18 && object.family === 'not-null constraint') return [];
+    const { privileges } = object.properties;
+    if (oldest >= 17 || privileges === undefined) return [[identity, object]];
+    const known = privileges.split('\n').filter((line) => !/=MAINTAIN\*?\/[^=]*$/.test(line));
+    return [[identity, { ...object, properties: { ...object.properties, privileges: known.join('\n') } }]];
+  });
+  return { major: catalog.major, objects: Object.fromEntries(objects) };
+}
+
+function acceptedBecause({ identity, property }: Difference, source: Catalog, accept: string[]): string | undefined {
+  if (accept.includes(identity) || (property !== undefined && accept.includes(`${identity}: ${property}`))) {
+    return 'accepted by the plan';
+  }
+  const object = source.objects[identity];
+  if (object?.family === 'extension' && property === 'version') {
+    return 'each server has its own version of the extension';
+  }
+  if (object?.family === 'index' && property === undefined && object.properties['valid'] === 'f') {
+    return 'the index is invalid on the source, so it serves nobody there, and was not built';
+  }
+  return undefined;
+}
+
+function countProperties({ objects }: Catalog): number {
+  return Object.values(objects).reduce((sum, { properties }) => sum + Object.keys(properties).length, 0);
+}
