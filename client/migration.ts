@@ -1,6 +1,6 @@
 // One migration as commands see it: its status when a worker answers, and otherwise what the server itself knows.
 import { WorkflowNotFoundError, type WorkflowExecutionDescription } from '@temporalio/client';
-import { defaultPayloadConverter, defineSearchAttributeKey, type Payload } from '@temporalio/common';
+import { defaultPayloadConverter, defineSearchAttributeKey, rootCause, type Payload } from '@temporalio/common';
 import { searchAttributeNames, statusQuery, type MigrationResult, type MigrationStatus } from '../workflows/messages';
 import { noWorker, type Server } from './connection';
 import { wrongCall } from './context';
@@ -111,7 +111,6 @@ export async function resultOf(
     const result = await client.workflow.getHandle<(plan: unknown) => Promise<MigrationResult>>(id).result();
     return { result };
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    return { failure: cause instanceof Error ? cause.message : String(cause) };
+    return { failure: rootCause(error) ?? String(error) };
   }
 }

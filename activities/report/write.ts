@@ -1,17 +1,17 @@
 // Writes the report of a migration to the artifact store: Markdown, one HTML file, and the journal itself as JSON.
 // The same journal gives the same three references, so writing again is harmless.
+import { ApplicationFailure } from '@temporalio/common';
 import { renderHtml } from '../../journal/html';
 import { renderReport } from '../../journal/markdown';
 import type { Journal, TableRecord } from '../../journal/types';
 import type { ArtifactReference, ArtifactStore } from '../artifacts/store';
-import { failure } from '../errors';
 
 /** Tables in the Markdown and HTML forms; the JSON has all of them. */
 const tablesShown = 2_000;
 
 export interface ReportRequest {
   journal: Journal;
-  /** JSON array of the records of all tables; without it the report has those of the journal. */
+  /** JSON with the records of all tables: an array, or an object whose `tables` is one. Without it the report has those of the journal. */
   tables?: ArtifactReference;
 }
 
@@ -23,9 +23,12 @@ export interface Report {
 
 export function createReportActivities({ artifacts }: { artifacts: ArtifactStore }) {
   return {
-    /** @throws ArtifactStoreUnavailable (retryable), PreconditionFailed when the store is full, VerificationMismatch when the table list was changed */
+    /**
+     * A list of tables that is damaged or gone is noted in the report; the report is written all the same.
+     * @throws ArtifactStoreUnavailable (retryable), PreconditionFailed when the store is full
+     */
     async writeReport({ journal, tables }: ReportRequest): Promise<Report> {
-      const whole = tables ? withAllTables(journal, tables, await artifacts.read(tables)) : journal;
+      const whole = tables ? await withAllTables(journal, tables, artifacts) : journal;
       const shown = shorten(whole);
       const { migration } = journal;
       return {
@@ -39,26 +42,42 @@ export function createReportActivities({ artifacts }: { artifacts: ArtifactStore
 
 export type ReportActivities = ReturnType<typeof createReportActivities>;
 
-function withAllTables(journal: Journal, reference: ArtifactReference, text: string): Journal {
+async function withAllTables(
+  journal: Journal,
+  reference: ArtifactReference,
+  artifacts: ArtifactStore,
+): Promise<Journal> {
   const { name, url, sha256, bytes } = reference;
+  const records = await readTables(reference, artifacts);
+  if (typeof records === 'string') {
+    const at = journal.endedAt ?? journal.startedAt;
+    return {
+      ...journal,
+      notes: [...journal.notes, { at, text: `The list of all tables is missing here: ${records}` }],
+    };
+  }
   const known = journal.artifacts.some((artifact) => artifact.sha256 === sha256);
-  const compared = new Map((journal.tables ?? []).map((record) => [record.table, record]));
+  const inJournal = new Map((journal.tables ?? []).map((record) => [record.table, record]));
   return {
     ...journal,
     // The journal may know more of a table than the list, which was written at one moment.
-    tables: parseTables(text, url).map((record) => ({ ...record, ...compared.get(record.table) })),
+    tables: records.map((record) => ({ ...record, ...inJournal.get(record.table) })),
     tablesNotListed: 0,
     artifacts: known ? journal.artifacts : [...journal.artifacts, { name, url, sha256, bytes }],
   };
 }
 
-function parseTables(text: string, url: string): TableRecord[] {
-  const parsed: unknown = JSON.parse(text);
-  if (Array.isArray(parsed) && parsed.every(isTable)) return parsed;
-  throw failure(
-    'VerificationMismatch',
-    `The list of tables in ${url} is no list of tables. Write the report without it.`,
-  );
+/** The records, or why there are none. */
+async function readTables(reference: ArtifactReference, artifacts: ArtifactStore): Promise<TableRecord[] | string> {
+  try {
+    const parsed: unknown = JSON.parse(await artifacts.read(reference));
+    const list: unknown = typeof parsed === 'object' && parsed !== null && 'tables' in parsed ? parsed.tables : parsed;
+    return Array.isArray(list) && list.every(isTable) ? list : `${reference.url} is no list of tables.`;
+  } catch (error) {
+    // Trying again may still give the whole report.
+    if (error instanceof ApplicationFailure && !error.nonRetryable) throw error;
+    return error instanceof ApplicationFailure ? error.message : `${reference.url} is no JSON.`;
+  }
 }
 
 function isTable(value: unknown): value is TableRecord {

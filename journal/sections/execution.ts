@@ -22,30 +22,19 @@ export function execution(journal: Journal): Section {
 
 function moments(journal: Journal): Text[][] {
   const snapshot = stepOf(journal, 'snapshot');
-  const stop = stepOf(journal, 'maintenance-mode', 'fence');
-  const change = stepOf(journal, 'switch-datastore');
-  const resume = stepOf(journal, 'normal-mode');
-  const ended = journal.endedAt;
   const { downtime } = journal;
+  const ended = journal.endedAt;
   return [
     ['Migration started', formatTime(journal.startedAt), `workflow ${journal.migration}`],
     [
       '4a Final backup',
-      at(snapshot),
-      snapshot ? resultText(snapshot) : (journal.plan.facts?.snapshot ?? 'not taken yet'),
+      formatTime(snapshot?.startedAt),
+      snapshot ? resultText(snapshot) : (journal.plan.facts?.snapshot ?? pending(journal)),
     ],
-    [
-      '4b Writes stopped',
-      downtime ? formatTime(downtime.startedAt) : at(stop),
-      stop ? resultText(stop) : pending(journal),
-    ],
-    ['4c Data moved', at(stepOf(journal, 'copy-data')), moved(journal)],
-    ['4d Application switched', at(change, 'end'), change ? resultText(change) : pending(journal)],
-    [
-      '4d Writes resumed',
-      downtime?.endedAt ? formatTime(downtime.endedAt) : at(resume, 'end'),
-      resume ? resultText(resume) : pending(journal),
-    ],
+    ['4b Writes stopped', formatTime(downtime?.startedAt), stopped(journal)],
+    ['4c Data moved', formatTime(stepOf(journal, 'copy-data')?.startedAt), moved(journal)],
+    ['4d Application switched', ...switched(journal)],
+    ['4d Writes resumed', formatTime(downtime?.endedAt), resumed(journal)],
     [
       'Point of no return',
       formatTime(journal.pointOfNoReturnAt),
@@ -60,14 +49,44 @@ function moments(journal: Journal): Text[][] {
         ? `${journal.outcome ?? 'without an outcome'}, after ${formatMaybeMs(betweenMs(journal.startedAt, ended))}`
         : `phase ${journal.phase}`,
     ],
-    [
-      'Downtime',
-      downtimeText(journal),
-      downtime
-        ? `writes were refused from ${formatTime(downtime.startedAt)} to ${formatTime(downtime.endedAt)}`
-        : 'writes were never stopped',
-    ],
+    ['Downtime', downtimeText(journal), downtimeSpan(journal)],
   ];
+}
+
+function stopped(journal: Journal): Text {
+  const step = stepOf(journal, 'maintenance-mode');
+  if (step) return resultText(step);
+  return byHand(journal, 'stop-writes')?.text ?? pending(journal);
+}
+
+function switched(journal: Journal): [Text, Text] {
+  const step = stepOf(journal, 'switch-datastore');
+  if (step) return [formatTime(step.endedAt), resultText(step)];
+  const hand = byHand(journal, 'switch-application');
+  return [formatTime(hand?.at), hand?.text ?? pending(journal)];
+}
+
+function resumed(journal: Journal): Text {
+  const step = stepOf(journal, 'normal-mode');
+  if (step) return resultText(step);
+  if (!journal.downtime?.endedAt) return pending(journal);
+  return journal.outcome === 'completed' || journal.pointOfNoReturnAt
+    ? 'on the target'
+    : 'on the source, by going back';
+}
+
+/** What a person did where the plan names no application: the gate that asked for it. */
+function byHand(journal: Journal, name: string): { at?: string; text: string } | undefined {
+  const gate = journal.gates.findLast((candidate) => candidate.name === name);
+  if (!gate || gate.state === 'open') return undefined;
+  const who = gate.decisions.map(({ by }) => by).join(', ');
+  return { at: gate.closedAt, text: `by hand: gate ${name} ${gate.state}${who ? ` (${who})` : ''}` };
+}
+
+function downtimeSpan({ downtime }: Journal): string {
+  if (!downtime) return 'writes were never stopped';
+  const from = `writes were refused from ${formatTime(downtime.startedAt)}`;
+  return downtime.endedAt ? `${from} to ${formatTime(downtime.endedAt)}` : `${from} and still are`;
 }
 
 /** "41 s", "still counting", "none". */
@@ -75,10 +94,6 @@ export function downtimeText(journal: Journal): string {
   if (!journal.downtime) return 'none';
   const ms = journal.downtime.durationMs ?? betweenMs(journal.downtime.startedAt, journal.downtime.endedAt);
   return ms === undefined ? 'still counting' : formatDurationMs(ms);
-}
-
-function at(step: StepRecord | undefined, edge: 'start' | 'end' = 'start'): string {
-  return formatTime(edge === 'start' ? step?.startedAt : step?.endedAt);
 }
 
 function moved(journal: Journal): Text {
