@@ -71,13 +71,18 @@ export async function endCopySessions(target: ClientBase): Promise<string[]> {
   return rows.map(({ pid }) => pid);
 }
 
-/** Ends sessions of earlier attempts of the same activity: their worker is thought dead, and they hold the chunk it was at. */
+/** Ends sessions of earlier attempts of the same activity and waits for it: their worker is thought dead, and they hold a chunk. */
 export async function endEarlierAttempts(target: ClientBase, purposePrefix: string): Promise<void> {
-  await target.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and pid <> pg_backend_pid() and starts_with(application_name, $1)`,
-    [`${applicationNamePrefix} ${purposePrefix}`],
-  );
+  const deadline = Date.now() + goneWithinMs;
+  for (;;) {
+    const { rowCount } = await target.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and starts_with(application_name, $1)`,
+      [`${applicationNamePrefix} ${purposePrefix}`],
+    );
+    if (!rowCount || Date.now() > deadline) return;
+    await sleep(pollMs);
+  }
 }
 
 /** What a pair of copying sessions is opened for. */

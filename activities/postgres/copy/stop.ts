@@ -72,6 +72,8 @@ export function createStopActivities({ connections }: PostgresDependencies) {
           }
           await target.query(`truncate ${ledgerSchema}.chunk, ${ledgerSchema}.copied_table`);
           await target.query(`delete from ${ledgerSchema}.setting where key in ('planned', 'summarizedAt')`);
+          // What was compared before is a proof of nothing now.
+          await target.query(`drop table if exists ${ledgerSchema}.digest`);
           await target.query('commit');
           return { tables: rows.length };
         }),

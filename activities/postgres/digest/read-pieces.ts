@@ -3,10 +3,11 @@
 import { DatabaseError, type Client } from 'pg';
 import type { PostgresConnections } from '../connection';
 import { valueSettings } from '../copy/copy-format';
+import { postgresFailure } from '../errors';
 import { takeTurns } from '../lanes';
 import type { PostgresScope } from '../scope';
 import { noteResult, type DigestSide, type Piece, type PieceResult } from './pieces';
-import { identityOf, type Relation } from './relations';
+import { identityOf, nameOf, type Relation } from './relations';
 import { countSql, digestSql, type Hash } from './row-digest';
 
 export interface Reading {
@@ -26,7 +27,11 @@ export interface Reading {
 export async function readPieces(pieces: Piece[], reading: Reading): Promise<void> {
   let noting: Promise<unknown> = Promise.resolve();
   const note = (piece: Piece, result: PieceResult): Promise<unknown> => {
-    noting = noting.then(() => noteResult(reading.ledger, reading.attempt, piece, result));
+    noting = noting
+      .then(() => noteResult(reading.ledger, reading.attempt, piece, result))
+      .catch((error: unknown) => {
+        throw postgresFailure(error, 'target', `Noting the digest of ${nameOf(piece)}`);
+      });
     return noting;
   };
   const sides: DigestSide[] = ['source', 'target'];
