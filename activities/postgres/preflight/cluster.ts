@@ -89,8 +89,14 @@ async function knownSettings(context: CheckContext): Promise<Finding> {
      where s.setrole = 0 and s.setdatabase = (select oid from pg_database where datname = current_database())`,
   );
   const names = [...new Set([...roles.settings, ...ofDatabase].map(({ name }) => name))];
-  const known = await context.rows<{ name: string }>('target', 'select lower(name) as name from pg_settings');
-  const unknown = names.filter((name) => !name.includes('.') && !known.some((row) => row.name === name.toLowerCase()));
+  // Settings that were renamed are still taken by their old names, which only current_setting knows.
+  const rows = await context.rows<{ name: string }>(
+    'target',
+    `select name from unnest($1::text[]) as name where strpos(name, '.') = 0
+       and not exists (select from pg_settings s where lower(s.name) = lower(name.name)) and current_setting(name, true) is null`,
+    [names],
+  );
+  const unknown = rows.map(({ name }) => name);
   if (unknown.length === 0) return pass(names.length === 0 ? 'none are set' : listed(names));
   const { database } = await context.server('source');
   const where = roles.settings.filter(({ name }) => unknown.includes(name));

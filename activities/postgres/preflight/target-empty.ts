@@ -61,7 +61,7 @@ async function empty(context: CheckContext): Promise<Finding> {
   };
 }
 
-/** Whole schemas where something was made, then what belongs to none. */
+/** pg_identify_object has quoted the names already. Whole schemas where something was made, then what belongs to none. */
 function dropping(objects: TargetObject[], largeObjects: number): string[] {
   const schemas = [...new Set(objects.flatMap(({ schema }) => schema ?? []))];
   const kinds: Record<string, string> = {
@@ -79,7 +79,7 @@ function dropping(objects: TargetObject[], largeObjects: number): string[] {
         ({ type, identity }) =>
           `DROP ${kinds[type]} IF EXISTS ${type === 'cast' ? identity.replace(/^\((.*)\)$/s, '($1)') : identity} CASCADE`,
       ),
-    ...schemas.map((schema) => `DROP SCHEMA ${quoteIdentifier(schema)} CASCADE`),
+    ...schemas.map((schema) => `DROP SCHEMA ${schema} CASCADE`),
     ...(schemas.includes('public')
       ? ['CREATE SCHEMA public AUTHORIZATION pg_database_owner', 'GRANT USAGE ON SCHEMA public TO PUBLIC']
       : []),
