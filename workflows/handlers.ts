@@ -156,9 +156,7 @@ export function listen(runbook: Runbook, listener: Listener): void {
       validator: (request) => {
         const { decision, ...rest } = request as unknown as { decision?: unknown };
         if (decision !== 'approve' && decision !== 'reject') {
-          throw new Error(
-            `decision is ${JSON.stringify(decision)}, expected "approve" or "reject"`,
-          );
+          throw new Error(`decision is ${JSON.stringify(decision)}, expected "approve" or "reject"`);
         }
         const parsed = parseMessage(decision, rest);
         const why = parsed.ok ? refusal(journal.gates, { ...parsed.payload, decision }, gateNames) : parsed.why;

@@ -244,6 +244,8 @@ export class Runbook {
   interrupt(kind: InterruptKind, reason: string): void {
     if (this.interruption) return;
     this.interruption = new Interrupted(kind, reason);
+    // Who goes back does not wait for a resume.
+    delete this.journal.paused;
     this.running?.cancel();
   }
 

@@ -273,7 +273,7 @@ class Move {
       application: { adminUrl: url, token: { env: 'SHOP_ADMIN_TOKEN' } },
       copy: { lanes: 2, chunkMegabytes: 32 },
       validation: {
-        notNull: [{ table: 'shop.orders', columns: ['customer_id', 'created_at'] }],
+        notNull: [{ table: 'shop.orders', columns: ['customer_id', 'placed_at'] }],
         assertions: [
           {
             name: 'no order without a customer',
@@ -294,6 +294,12 @@ class Move {
       retainSource: '5s',
     };
   }
+}
+
+/** With the reasons underneath: Temporal's own message says only that a workflow failed. */
+function describeFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause ? `${error.message}: ${describeFailure(error.cause)}` : error.message;
 }
 
 function copyHasBegun({ phase, copy, steps }: MigrationStatus): boolean {
@@ -325,6 +331,6 @@ const command = new Command('npm run demo --')
   });
 
 command.parseAsync().catch((error: unknown) => {
-  process.stderr.write(`the demo failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.stderr.write(`the demo failed: ${describeFailure(error)}\n`);
   process.exitCode = 1;
 });

@@ -3,7 +3,6 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { CreatedObject, Outcome } from '../../journal/types';
 import { run } from '../activity-options';
 import type { MigrationResult } from '../messages';
-import { describeFailure } from '../runbook';
 import type { PostgresMigration } from './migration';
 
 /** Removes the ledger once nobody needs it: after acceptance, or at the end of going back. */
@@ -18,45 +17,61 @@ export async function cleanUp({ runbook, scope }: PostgresMigration): Promise<vo
   );
 }
 
-/** Proves by looking that nothing is left, writes the report, and says how it ended. Shielded: a report is owed also to who cancels. */
+/**
+ * Proves by looking that nothing is left, writes the report, and says how it ended. Shielded: a report is owed also to who cancels.
+ * A report that cannot be written blocks, and can be skipped: the migration itself is over.
+ */
 export async function conclude(
   migration: PostgresMigration,
   outcome: Outcome,
-  expected: { sourceFence: boolean; targetFence: boolean },
+  kept: { sourceFence: boolean; targetFence: boolean },
 ): Promise<MigrationResult> {
   return CancellationScope.nonCancellable(async () => {
     const { runbook, scope, plan } = migration;
     const { journal } = runbook;
-    try {
-      journal.left = await run('quickUndo', 'Look for anything left behind').findLeftovers({
-        scope,
-        kept: { sourceFence: expected.sourceFence, targetFence: expected.targetFence },
-      });
-    } catch (error) {
-      journal.left = [unlooked(describeFailure(error))];
-    }
-    const left = journal.left.filter(({ state }) => state === 'present');
-    if (left.length > 0)
-      runbook.note(`Left behind: ${left.map(({ kind, name, where }) => `${kind} ${name} on the ${where}`).join(', ')}`);
+    runbook.clearInterruption();
+    const found = await runbook.step(
+      'leftovers',
+      'Look on both sides for anything left behind',
+      () => run('long', 'Look for anything left behind').findLeftovers({ scope, kept }),
+      { skippable: true, describe: describeLeftovers },
+    );
+    journal.left = found ?? [unlooked()];
     journal.outcome = outcome;
     journal.endedAt = runbook.now().toISOString();
     if (journal.downtime && !journal.downtime.endedAt && outcome === 'completed')
       journal.downtime.endedAt = journal.endedAt;
     runbook.phase(outcome);
-    const { html, markdown, json } = await run('quickUndo', `Write the report of ${plan.name}`).writeReport({
-      journal,
-      tables: migration.tables,
-    });
-    journal.artifacts.push(markdown, html, json);
-    runbook.show();
+    const report = await runbook.step(
+      'report',
+      'Write the report',
+      async () => {
+        const written = await run('quick', `Write the report of ${plan.name}`).writeReport({
+          journal,
+          tables: migration.tables,
+        });
+        journal.artifacts.push(written.markdown, written.html, written.json);
+        return written;
+      },
+      { skippable: true, describe: ({ html }) => html.url },
+    );
     return {
       outcome,
-      reportArtifact: html.url,
+      reportArtifact: report?.html.url ?? '',
       downtimeMs: journal.downtime?.durationMs,
       rows: migration.rows,
       differences: countDifferences(migration),
     };
   });
+}
+
+function describeLeftovers(found: CreatedObject[]): string {
+  const present = found.filter(({ state }) => state === 'present');
+  const kept = found.filter(({ state }) => state === 'kept');
+  const names = (objects: CreatedObject[]): string =>
+    objects.map(({ kind, name, where }) => `${kind} ${name} on the ${where}`).join(', ');
+  const onPurpose = kept.length > 0 ? `; kept on purpose: ${names(kept)}` : '';
+  return `${present.length === 0 ? 'nothing is left behind' : `LEFT BEHIND: ${names(present)}`}${onPurpose}`;
 }
 
 function countDifferences({ runbook }: PostgresMigration): number | undefined {
@@ -68,6 +83,12 @@ function countDifferences({ runbook }: PostgresMigration): number | undefined {
   );
 }
 
-function unlooked(why: string): CreatedObject {
-  return { kind: 'unknown', where: 'target', name: 'could not be looked at', state: 'present', why };
+function unlooked(): CreatedObject {
+  return {
+    kind: 'unknown',
+    where: 'target',
+    name: 'could not be looked at',
+    state: 'present',
+    why: 'the look was skipped',
+  };
 }

@@ -69,7 +69,7 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
   const failed = checks.filter(({ outcome }) => outcome === 'fail');
   if (failed.length > 0) {
     throw ApplicationFailure.nonRetryable(
-      `${failed.length} of ${checks.length} checks failed; nothing has been changed. ${failed.map(describeCheck).join(' | ')} Mend them and retry.`,
+      `${failed.length} of ${checks.length} checks failed; nothing has been changed. ${failed.map(describeCheck).join(' | ')}. Mend them and retry; if the plan is wrong, roll back and start again with a better one.`,
       'PreconditionFailed',
     );
   }
