@@ -38,7 +38,8 @@ async function budget(context: CheckContext, side: CheckedSide): Promise<Finding
   const found = `${needed} locks in one transaction, room for ${per * sessions} (max_locks_per_transaction ${per} x ${sessions} sessions)`;
   if (needed <= per * sessions) return pass(found);
   return {
-    outcome: 'fail',
+    // Servers have some room beyond the figure. A dump that does not fit ends before writes are stopped, and restarting a source is much to ask.
+    outcome: side === 'source' ? 'warn' : 'fail',
     found,
     expected: 'room for every lock',
     fix: `ALTER SYSTEM SET max_locks_per_transaction = ${Math.ceil((needed * 1.5) / sessions)}; -- then restart the ${side}`,
