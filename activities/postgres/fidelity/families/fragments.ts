@@ -9,7 +9,7 @@ import { ledgerSchema } from '../../scope';
 export interface Family {
   family: string;
   /** @param major version of the server that is read */
-  sql(major: number): string;
+  sql: (major: number) => string;
   /** Not part of what a schema change is: rows, or what the migration itself does to the source. */
   volatile?: boolean;
 }
