@@ -44,6 +44,14 @@ export async function validate(migration: PostgresMigration): Promise<void> {
   );
 
   await runbook.step(
+    'compare-materialized-views',
+    'Compare materialized views with the source or with their own query',
+    async () =>
+      requirePassed(migration, await run('long', 'Compare materialized views').compareMaterializedViews({ scope })),
+    { downtime: true, skippable: true, describe: describeRecords },
+  );
+
+  await runbook.step(
     'fidelity',
     'Compare the schemas of both sides, object by object',
     async () => {

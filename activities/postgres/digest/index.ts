@@ -10,6 +10,7 @@ import type { PostgresScope } from '../scope';
 import { matchesPattern } from '../tables';
 import { findDifferences } from './bisect';
 import { judge, tableRecordOf, type Verdict } from './compare';
+import { createMaterializedViewActivities } from './materialized-views';
 import { digestDdl, forgetFailures, openPieces, planPieces, readTotals } from './pieces';
 import { readPieces, unreadable } from './read-pieces';
 import { recordsOf } from './records';
@@ -40,10 +41,13 @@ export interface ComparedTables {
   artifact: ArtifactReference;
 }
 
-export function createDigestActivities({ connections, artifacts }: PostgresDependencies) {
+export function createDigestActivities(dependencies: PostgresDependencies) {
+  const { connections, artifacts } = dependencies;
   return {
+    ...createMaterializedViewActivities(dependencies),
+
     /**
-     * Exact counts of all selected tables and materialized views, and the digest of every row of those in `checksum`, on both sides.
+     * Exact counts of all selected tables, and the digest of every row of those in `checksum`, on both sides.
      * What differs or could not be read is in the records; that is a result, not an error.
      * @throws SourceUnavailable, TargetUnavailable (retryable; goes on from what was read)
      */

@@ -1,4 +1,4 @@
-// What is compared: every selected table, and the content of materialized views. Partitioned parents hold no rows of their own.
+// What is compared: every selected table, and materialized views. Partitioned parents hold no rows of their own.
 import type { ClientBase } from 'pg';
 import { ledgerSchema } from '../scope';
 import type { PostgresScope } from '../scope';
@@ -7,7 +7,6 @@ import { listTables, matchesSelection } from '../tables';
 export interface Relation {
   schema: string;
   name: string;
-  kind: 'table' | 'view';
   /** Sorted by name, generated ones included. */
   columns: { name: string; type: string }[];
   key?: string[];
@@ -32,13 +31,12 @@ export function headerOf({ columns }: Relation): string {
   return columns.map(({ name, type }) => `${name} ${type}`).join(', ');
 }
 
-/** In order of schema and name, tables before views. Views that are not populated have nothing to compare. */
+/** The selected tables, in order of schema and name. */
 export async function listRelations(client: ClientBase, { tables: selection }: PostgresScope): Promise<Relation[]> {
-  const tables = (await listTables(client, selection)).map(
+  return (await listTables(client, selection)).map(
     ({ schema, name, columns, key, extensionCondition, bytes, pages }): Relation => ({
       schema,
       name,
-      kind: 'table',
       columns: columns.map((column) => ({ name: column.name, type: column.type })).sort(byName),
       ...(key ? { key } : {}),
       ...(extensionCondition ? { condition: extensionCondition } : {}),
@@ -46,28 +44,44 @@ export async function listRelations(client: ClientBase, { tables: selection }: P
       pages,
     }),
   );
-  const { rows } = await client.query<{ schema: string; name: string; columns: string; bytes: string; pages: string }>(
-    `select n.nspname as schema, c.relname as name, pg_table_size(c.oid) as bytes,
+}
+
+/** A materialized view: its content, and the query that it is the content of. */
+export interface MaterializedView extends Relation {
+  populated: boolean;
+  query: string;
+}
+
+/** The selected materialized views, in order of schema and name. */
+export async function listMaterializedViews(
+  client: ClientBase,
+  { tables: selection }: PostgresScope,
+): Promise<MaterializedView[]> {
+  const { rows } = await client.query<
+    Record<'schema' | 'name' | 'columns' | 'bytes' | 'pages' | 'populated' | 'query', string>
+  >(
+    `select n.nspname as schema, c.relname as name, pg_table_size(c.oid) as bytes, c.relispopulated as populated,
+       rtrim(pg_get_viewdef(c.oid), E' ;\n') as query,
        pg_relation_size(c.oid) / current_setting('block_size')::int as pages,
        (select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod)) order by a.attnum)
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.relkind = 'm' and c.relispopulated and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', $1)
+     where c.relkind = 'm' and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', $1)
        and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
      order by n.nspname collate "C", c.relname collate "C"`,
     [ledgerSchema],
   );
-  const views = rows
+  return rows
     .filter(({ schema, name }) => matchesSelection(selection, schema, name))
-    .map(({ schema, name, columns, bytes, pages }): Relation => ({
+    .map(({ schema, name, columns, bytes, pages, populated, query }) => ({
       schema,
       name,
-      kind: 'view',
       columns: (JSON.parse(columns) as Relation['columns']).sort(byName),
       bytes: Number(bytes),
       pages: Number(pages),
+      populated: populated === 't',
+      query,
     }));
-  return [...tables, ...views];
 }
 
 /** By code unit, so that both sides sort alike whatever their collations. */

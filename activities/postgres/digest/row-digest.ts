@@ -29,6 +29,12 @@ export function digestSql(relation: Relation, pages: Pages, hash: Hash): string 
     from (select ${rowHash(relation, hash)} as h ${fromSql(relation, pages)} offset 0) as hashed`;
 }
 
+/** As `digestSql`, of what a query gives now; its columns are named as those of the relation. */
+export function queryDigestSql(relation: Relation, query: string, hash: Hash): string {
+  return `select count(*) as rows, sum(${half('h', 1)}) as high, sum(${half('h', 17)}) as low
+    from (select ${rowHash(relation, hash)} as h from (${query}) as fresh offset 0) as hashed`;
+}
+
 /** One row: `rows`; `high` and `low` are null. */
 export function countSql(relation: Relation, pages: Pages): string {
   return `select count(*) as rows, null as high, null as low ${fromSql(relation, pages)}`;
@@ -36,7 +42,7 @@ export function countSql(relation: Relation, pages: Pages): string {
 
 /** A row for each of 2^bits buckets that holds rows: `bucket`, `rows`, `high`, `low`. By key, or without one by row. */
 export function bucketsSql(relation: Relation, hash: Hash, bits: number): string {
-  return `select ${bucket(bits)} as bucket, count(*) as rows, sum(${half('h', 1)}) as high, sum(${half('h', 17)}) as low
+  return `select ${bucket('k', bits)} as bucket, count(*) as rows, sum(${half('h', 1)}) as high, sum(${half('h', 17)}) as low
     from (select ${keyHash(relation, hash)} as k, ${rowHash(relation, hash)} as h ${fromSql(relation, {})} offset 0) as hashed
     group by 1`;
 }
@@ -44,14 +50,15 @@ export function bucketsSql(relation: Relation, hash: Hash, bits: number): string
 /** The rows of the buckets in $1: `key` as text (null without a key) and `digest`, hex. */
 export function bucketRowsSql(relation: Relation, hash: Hash, bits: number): string {
   const key = relation.key ? `row(${relation.key.map(quoteIdentifier).join(', ')})::text` : 'null::text';
-  return `select key, h as digest
-    from (select ${key} as key, ${keyHash(relation, hash)} as k, ${rowHash(relation, hash)} as h ${fromSql(relation, {})} offset 0) as hashed
-    where ${bucket(bits)} = any($1::int[])`;
+  const from = fromSql(relation, {});
+  // Filtered by the key first: the digest of a whole row is only taken of rows that are looked at.
+  const where = `${relation.condition ? 'and' : 'where'} ${bucket(keyHash(relation, hash), bits)} = any($1::int[])`;
+  return `select ${key} as key, ${rowHash(relation, hash)} as digest ${from} ${where}`;
 }
 
 function fromSql(relation: Relation, { lower, upper }: Pages): string {
   const from = `from only ${quoteQualified(relation.schema, relation.name)}`;
-  if (relation.condition) return `${from} ${relation.condition}`;
+  if (relation.condition) return `${from} ${relation.condition.replace(/^\s*where\s+([\s\S]*)$/i, 'where ($1)')}`;
   const conditions = [
     lower === undefined || lower === null ? '' : `ctid >= '(${lower},0)'::tid`,
     upper === undefined || upper === null ? '' : `ctid < '(${upper},0)'::tid`,
@@ -83,6 +90,6 @@ function half(column: string, from: number): string {
   return `('x' || substr(${column}, ${from}, 16))::bit(64)::bigint`;
 }
 
-function bucket(bits: number): string {
-  return `('x' || substr(k, 1, 8))::bit(32)::bit(${bits})::int`;
+function bucket(hash: string, bits: number): string {
+  return `('x' || substr(${hash}, 1, 8))::bit(32)::bit(${bits})::int`;
 }
