@@ -162,6 +162,24 @@ it('finds no difference between equal schemas of two major versions, and leaves 
   expect(await fingerprint()).toEqual(before);
 });
 
+it.each(['connection-limit', 'revoke-connect'] as const)(
+  'takes the fence on the source (%s) for no difference, and no change of the schema',
+  async (mechanism) => {
+    const { scope, fence, fidelity, schema } = rig;
+    const side = 'source';
+    const { catalog } = await schema.dumpSchema({ scope });
+    const former = { ...(await fence.inspectAccess({ scope, side })), mechanism };
+    await fence.raiseFence({ scope, side, former });
+    try {
+      await expect(fidelity.compareFidelity({ scope, accept: [] })).resolves.toMatchObject({ differences: [] });
+      await expect(schema.compareSchemaWithDump({ scope, catalog })).resolves.toEqual({ changes: [] });
+    } finally {
+      await fence.lowerFence({ scope, side, former });
+    }
+    await expect(fidelity.compareFidelity({ scope, accept: [] })).resolves.toMatchObject({ differences: [] });
+  },
+);
+
 it('finds each planted difference, names it, and finds nothing else; what the plan accepts is listed as accepted', async () => {
   await onDatabase(rig.targetUrl, async (client) => {
     for (const [sql] of planted) await client.query(sql);

@@ -183,6 +183,41 @@ describe('a schema that cannot be restored', () => {
   });
 });
 
+describe('what needs something of post-data itself', () => {
+  it('is built after it: views and functions that need a primary key, refreshes under row security, keys of partitions', async () => {
+    rig = await startSchemaRig(pair, 'needs_keys', async (url) => {
+      await createAwkwardRoles(url);
+      await onDatabase(url, (client) =>
+        client.query(`create table public.d (id integer primary key, name text); create table public.p (id integer primary key, d integer references public.d);
+          insert into public.d select i, 'd' || i from generate_series(1, 5) i; insert into public.p select i, 1 + i % 5 from generate_series(1, 20) i;
+          create view public.grouped as select d.*, count(p.id) as people from public.d join public.p on p.d = d.id group by d.id;
+          create view public.over_grouped as select * from public.grouped; comment on view public.grouped is 'needs the key of d';
+          create materialized view public.stored as select d.*, count(p.id) as people from public.d join public.p on p.d = d.id group by d.id;
+          create unique index stored_key on public.stored (id); create materialized view public.over_stored as select max(people) from public.stored;
+          create function public.atomic() returns setof public.d language sql begin atomic select d.* from public.d join public.p on p.d = d.id group by d.id; end;
+          create table public.guarded (id integer primary key, owner name); insert into public.guarded values (1, 'postgres'), (2, 'awkward owner');
+          alter table public.guarded enable row level security, force row level security; create policy own on public.guarded using (owner = current_user);
+          alter table public.guarded owner to "awkward owner"; create materialized view public.seen with (fillfactor = 50) as select id from public.guarded with no data;
+          grant usage, create on schema public to "awkward owner"; alter materialized view public.seen owner to "awkward owner"; refresh materialized view public.seen`),
+      );
+    });
+    const { scope, schema, fidelity, sourceUrl, targetUrl } = rig;
+    const { archive } = await rig.prepare();
+    await schema.buildPostData({ scope, archive, lanes: 3 });
+    await expect(fidelity.compareFidelity({ scope, accept: [] })).resolves.toMatchObject({ differences: [] });
+    const content = (url: string): Promise<unknown> =>
+      onDatabase(url, async (client) => {
+        const { rows } = await client.query(
+          `select (select json_agg(s order by id) from public.stored s) as stored, (select json_agg(s) from public.seen s) as seen, (select max from public.over_stored) as over`,
+        );
+        return rows as unknown;
+      });
+    const found = await content(targetUrl);
+    expect(found).toEqual(await content(sourceUrl));
+    expect(found).toMatchObject([{ seen: [{ id: 2 }] }]);
+  });
+});
+
 describe('a selection of tables', () => {
   it('leaves the others, their views and sequences behind, and the foreign keys that point to them', async () => {
     rig = await startSchemaRig(
