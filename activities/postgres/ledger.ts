@@ -54,8 +54,24 @@ export async function ownsLedger(target: Client, migration: string): Promise<boo
 /** Removes the ledger if the migration owns it; nothing happens when it is gone. */
 export async function dropLedger(target: Client, migration: string): Promise<boolean> {
   if (!(await ownsLedger(target, migration))) return false;
-  await target.query(`drop schema ${ledgerSchema} cascade`);
+  await target.query('begin');
+  try {
+    await silenceEventTriggers(target);
+    await target.query(`drop schema ${ledgerSchema} cascade`);
+    await target.query('commit');
+  } catch (error) {
+    await target.query('rollback').catch(() => undefined);
+    throw error;
+  }
   return true;
+}
+
+/** The application's event triggers, carried with its schema, may refuse a drop; from PostgreSQL 17 on a superuser can leave them out. */
+async function silenceEventTriggers(target: Client): Promise<void> {
+  await target.query(
+    `select set_config('event_triggers', 'off', true) from pg_settings
+      where name = 'event_triggers' and (select rolsuper from pg_roles where rolname = current_user)`,
+  );
 }
 
 /** What was noted under a milestone, or undefined. */

@@ -28,7 +28,10 @@ describe('a big-bang migration of a live shop', () => {
   });
 
   it('keeps the old side fenced, so that no stray writer loses anything there', async () => {
-    const [source] = await world.query('source', 'select datconnlimit as limit from pg_database where datname = current_database()');
+    const [source] = await world.query(
+      'source',
+      'select datconnlimit as limit from pg_database where datname = current_database()',
+    );
     expect(source).toEqual({ limit: 0 });
   });
 
@@ -44,7 +47,15 @@ describe('a big-bang migration of a live shop', () => {
     const { reportArtifact } = await handle.result();
     const html = readFileSync(fileURLToPath(reportArtifact), 'utf8');
     const markdown = await handle.query(reportQuery);
-    for (const heading of ['Pre-Migration Checklist', 'Migration Strategy', 'Dry Run', 'Production Migration Execution', 'Validation', 'Rollback', 'Post-Migration Actions']) {
+    for (const heading of [
+      'Pre-Migration Checklist',
+      'Migration Strategy',
+      'Dry Run',
+      'Production Migration Execution',
+      'Validation',
+      'Rollback',
+      'Post-Migration Actions',
+    ]) {
       expect(markdown.toLowerCase()).toContain(heading.toLowerCase());
     }
     expect(html).toContain('<svg');
@@ -53,7 +64,9 @@ describe('a big-bang migration of a live shop', () => {
 
   it('has no secret in its history', async () => {
     const history = JSON.stringify(await handle.fetchHistory());
-    const decoded = [...history.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) => Buffer.from(data ?? '', 'base64').toString()).join('\n');
+    const decoded = [...history.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)]
+      .map(([, data]) => Buffer.from(data ?? '', 'base64').toString())
+      .join('\n');
     expect(decoded.length).toBeGreaterThan(1_000);
     const password = new URL(world.sourceUrl).password;
     if (password) expect(decoded).not.toContain(password);

@@ -81,11 +81,16 @@ export async function prepareTarget(migration: PostgresMigration): Promise<void>
     {
       undoTitle: 'Remove the roles that we created',
       undo: async () => {
-        const { removed } = await run('quickUndo', 'Remove created roles').removeRoles({ scope });
-        return `${removed.length} roles removed`;
+        const { removed, kept } = await run('quickUndo', 'Remove created roles').removeRoles({ scope });
+        for (const { role, why } of kept) runbook.note(`Role ${role} stays on the target: ${why}`);
+        return `${removed.length} roles removed${kept.length > 0 ? `, ${kept.length} kept` : ''}`;
       },
-      describe: ({ created, withoutPassword }) =>
-        `${created.length} created${created.length > 0 ? ` (${created.slice(0, 10).join(', ')})` : ''}${withoutPassword.length > 0 ? `; set a password for ${withoutPassword.join(', ')}` : ''}`,
+      describe: ({ created, withoutPassword, leftOut }) =>
+        [
+          `${created.length} created${created.length > 0 ? ` (${created.slice(0, 10).join(', ')})` : ''}`,
+          ...(withoutPassword.length > 0 ? [`set a password for ${withoutPassword.slice(0, 10).join(', ')}`] : []),
+          ...(leftOut.length > 0 ? [`not carried: ${leftOut.slice(0, 10).join(', ')}`] : []),
+        ].join('; '),
     },
   );
 
