@@ -4,7 +4,7 @@ import { code, type Block, type Inline, type ReportDocument, type Tone } from '.
 import { betweenMs, formatBytes, formatCount, formatTime } from './quantities';
 import { lastHeardOf } from './reading';
 import { afterwards } from './sections/afterwards';
-import { checklist } from './sections/checklist';
+import { checklist, passedChecks } from './sections/checklist';
 import { dryRun, strategySelection } from './sections/decision';
 import { downtimeText, execution } from './sections/execution';
 import { artifacts, gates, leftBehind, messages } from './sections/record';
@@ -30,6 +30,7 @@ export function composeReport(journal: Journal): ReportDocument {
       messages(journal),
       artifacts(journal),
       leftBehind(journal),
+      passedChecks(journal),
     ],
   };
 }

@@ -1,9 +1,10 @@
 // `cutover approve` and `cutover reject`: by update, so that a refused decision is an error at once.
-import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { rootCause } from '@temporalio/common';
 import { decideUpdate, type DecideRequest, type MigrationStatus } from '../../workflows/messages';
-import { noWorker, withServer, workerIsUp, type Server } from '../connection';
+import { firstLine, noWorker, withServer, workerIsUp, type Server } from '../connection';
 import { CommandFailed, wrongCall } from '../context';
-import { describe, notFound } from '../migration';
+import { describe, queryStatus } from '../migration';
 import { colorsOf, printJson, printLines } from '../output';
 import { gateLines } from '../status-view';
 import { action, examples, type AddCommand } from './command';
@@ -56,11 +57,17 @@ async function decide(server: Server, id: string, request: DecideRequest): Promi
       server.client.workflow.getHandle(id).executeUpdate(decideUpdate, { args: [request] }),
     );
   } catch (error) {
-    if (error instanceof WorkflowUpdateFailedError)
-      throw wrongCall(`Refused: ${error.cause instanceof Error ? error.cause.message : error.message}`);
-    if (error instanceof WorkflowNotFoundError) throw notFound(error, id);
-    throw error;
+    if (error instanceof WorkflowUpdateFailedError) throw wrongCall(`Refused: ${rootCause(error) ?? error.message}`);
+    // The answer may be lost on its way, for instance because the decision has ended the migration meanwhile: the journal knows.
+    const { status } = await queryStatus(server, id);
+    if (status && wasTaken(status, request)) return status;
+    throw new CommandFailed(`Whether it was taken is not known: ${firstLine(error)}. See "cutover status ${id}".`, 1);
   }
+}
+
+function wasTaken({ gates }: MigrationStatus, { gate, decision, by }: DecideRequest): boolean {
+  const decisions = gates.findLast(({ name }) => name === gate)?.decisions ?? [];
+  return decisions.some((one) => one.by === by && one.decision === decision);
 }
 
 function answer(status: MigrationStatus, name: string, decision: 'approve' | 'reject'): string {

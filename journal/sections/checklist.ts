@@ -14,7 +14,7 @@ export function checklist(journal: Journal): Section {
       baseline(journal),
       heading('Target system and application'),
       table(['Item', 'Status', 'How it is known'], items(journal)),
-      heading('Every check'),
+      heading('Checks before the start'),
       ...checks(journal.preflight),
     ],
   };
@@ -126,16 +126,36 @@ function stepMark(state: string): Inline {
 
 function checks(found: Check[] | undefined): Block[] {
   if (!found || found.length === 0) return [paragraph('No check has run yet.')];
-  const order = { fail: 0, warn: 1, pass: 2 } as const;
-  const sorted = [...found].sort((left, right) => order[left.outcome] - order[right.outcome]);
   const count = (outcome: Check['outcome']): number => found.filter((check) => check.outcome === outcome).length;
   const waived = found.filter((check) => check.waived !== undefined).length;
+  const counts = `${count('pass')} passed (section 12), ${plural(count('warn'), 'warning')}, ${count('fail')} failed${waived > 0 ? `, ${waived} accepted by the plan` : ''}`;
+  const order = { fail: 0, warn: 1, pass: 2 } as const;
+  const notable = found
+    .filter(({ outcome }) => outcome !== 'pass')
+    .sort((left, right) => order[left.outcome] - order[right.outcome]);
   return [
-    paragraph(
-      `${plural(found.length, 'check')}: ${count('pass')} passed, ${plural(count('warn'), 'warning')}, ${count('fail')} failed${waived > 0 ? `, ${waived} accepted by the plan` : ''}.`,
-    ),
-    table(['Check', 'Where', 'Outcome', 'Found', 'Expected, and what mends it', '>Time'], sorted.map(checkRow)),
+    paragraph(`${plural(found.length, 'check')}: ${counts}.`),
+    ...(notable.length > 0
+      ? [table(['Check', 'Where', 'Outcome', 'Found', 'Expected, and what mends it', '>Time'], notable.map(checkRow))]
+      : []),
   ];
+}
+
+/** The long list at the end of the report: what was looked at and found in order. */
+export function passedChecks(journal: Journal): Section {
+  const passed = (journal.preflight ?? []).filter(({ outcome }) => outcome === 'pass');
+  const rows = passed.map<Text[]>(({ title, name, side, found, durationMs }) => [
+    joined(title, ' (', code(name), ')'),
+    side,
+    found,
+    formatMaybeMs(durationMs),
+  ]);
+  return {
+    id: 'passed-checks',
+    number: '12',
+    title: 'Checks that passed',
+    blocks: rows.length > 0 ? [table(['Check', 'Where', 'Found', '>Time'], rows)] : [paragraph(quiet('None yet.'))],
+  };
 }
 
 function checkRow(check: Check): Text[] {

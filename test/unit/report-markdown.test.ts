@@ -52,6 +52,13 @@ describe('the report of a completed migration', () => {
     ]);
   });
 
+  it('shows checks that need a look first, and each that passed at the end', () => {
+    const notable = tableRows(report, '| Check | Where | Outcome | Found |');
+    expect(notable.map((row) => row[2])).toEqual(['! waived', '! warning']);
+    expect(notable[1]?.[4]).toContain('Fix: `alter table public.audit_log add primary key (id)`');
+    expect(tableRows(report, '| Check | Where | Found |')).toHaveLength(4);
+  });
+
   it('fills every row of the dry run', () => {
     expect(tableRows(report, '| Dry Run Result | Status |')).toEqual([
       ['Duration', '1 min 20 s'],

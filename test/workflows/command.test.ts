@@ -131,6 +131,21 @@ it('a migration is started, watched, decided on and reported by the command alon
   });
 });
 
+it('the approval that ends a migration is answered like any other', async () => {
+  await withWorker(async () => {
+    const auto = { start: 'auto', cutover: 'auto', accept: 'auto' };
+    for (const round of [1, 2, 3]) {
+      const id = `last-gate-${round}`;
+      await cutover(['start', planFile(id, { gates: auto })]);
+      await atGate(id, 'retire-source');
+      expect(await cutover(['approve', id, 'retire-source', '--by', 'anna'])).toMatchObject({
+        code: 0,
+        out: 'Approved: gate retire-source is closed (approved).\n',
+      });
+    }
+  });
+});
+
 it('signals say whether they were taken or refused, and why', async () => {
   await withWorker(async () => {
     await cutover(['start', planFile('by-signal')]);
