@@ -111,6 +111,6 @@ export async function resultOf(
     const result = await client.workflow.getHandle<(plan: unknown) => Promise<MigrationResult>>(id).result();
     return { result };
   } catch (error) {
-    return { failure: rootCause(error) ?? String(error) };
+    return { failure: rootCause(error instanceof Error && error.cause ? error.cause : error) ?? String(error) };
   }
 }

@@ -57,7 +57,8 @@ async function decide(server: Server, id: string, request: DecideRequest): Promi
       server.client.workflow.getHandle(id).executeUpdate(decideUpdate, { args: [request] }),
     );
   } catch (error) {
-    if (error instanceof WorkflowUpdateFailedError) throw wrongCall(`Refused: ${rootCause(error) ?? error.message}`);
+    if (error instanceof WorkflowUpdateFailedError)
+      throw wrongCall(`Refused: ${rootCause(error.cause) ?? error.message}`);
     // The answer may be lost on its way, for instance because the decision has ended the migration meanwhile: the journal knows.
     const { status } = await queryStatus(server, id);
     if (status && wasTaken(status, request)) return status;
