@@ -7,10 +7,16 @@ import { join } from 'node:path';
 const folder = mkdtempSync(join(tmpdir(), 'cutover-tests-'));
 const output = join(folder, 'results.json');
 const jest = join('node_modules', 'jest', 'bin', 'jest.js');
-const { status } = spawnSync(process.execPath, [jest, '--runInBand', '--json', `--outputFile=${output}`, ...process.argv.slice(2)], {
-  stdio: ['ignore', 'ignore', 'inherit'],
-});
-const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, numPendingTests } = JSON.parse(readFileSync(output, 'utf8'));
+const { status } = spawnSync(
+  process.execPath,
+  [jest, '--runInBand', '--json', `--outputFile=${output}`, ...process.argv.slice(2)],
+  {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  },
+);
+const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, numPendingTests } = JSON.parse(
+  readFileSync(output, 'utf8'),
+);
 const failed = numFailedTests + numRuntimeErrorTestSuites;
 const skipped = numPendingTests > 0 ? `, ${numPendingTests} skipped` : '';
 console.log(`${numPassedTests} passed, ${failed} failed${skipped}`);

@@ -6,7 +6,6 @@ import {
   condition,
   isCancellation,
   log,
-  rootCause,
   setCurrentDetails,
   sleep,
   upsertSearchAttributes,
@@ -423,18 +422,19 @@ export class Runbook {
   }
 }
 
-/** The message of what really failed, through the wrappers, on one line; no stack. */
+/** What really failed, through Temporal's wrappers: the failure that an activity threw, on one line; no stack. */
 export function describeFailure(error: unknown): string {
-  const cause = rootCause(error) ?? String(error);
-  const type = innermostType(error);
-  const text = `${type && type !== 'Error' ? `${type}: ` : ''}${cause}`.replaceAll(/\s+/g, ' ');
+  const thrown = innermost(error);
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const type = thrown instanceof ApplicationFailure && thrown.type !== 'Error' ? thrown.type : undefined;
+  const text = `${type ? `${type}: ` : ''}${message}`.replaceAll(/\s+/g, ' ');
   return text.length > 1_500 ? `${text.slice(0, 1_499)}…` : text;
 }
 
-function innermostType(error: unknown): string | undefined {
-  if (error instanceof ApplicationFailure) return error.type ?? undefined;
-  if (error instanceof Error && error.cause) return innermostType(error.cause);
-  return undefined;
+/** The first failure that carries a type of its own; otherwise the last cause. */
+function innermost(error: unknown): unknown {
+  if (error instanceof ApplicationFailure && error.type && error.type !== 'Error') return error;
+  return error instanceof Error && error.cause ? innermost(error.cause) : error;
 }
 
 /** The beginning of a journal. */

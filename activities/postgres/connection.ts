@@ -87,7 +87,7 @@ export class PostgresConnections {
     const { host, port, database, user } = await this.parsed(reference);
     return {
       host: host ?? 'localhost',
-      port: Number(port ?? 5432),
+      port: port ?? 5432,
       database: database ?? user ?? '',
       user: user ?? '',
     };
@@ -109,7 +109,7 @@ export class PostgresConnections {
       options: Object.entries(settings)
         .map(([key, value]) => `-c ${key}=${value.replaceAll(/([\\ ])/g, '\\$1')}`)
         .join(' '),
-    } as ClientConfig);
+    });
     // Without a listener a connection lost while idle would end the process; the next query reports it.
     client.on('error', () => undefined);
     try {

@@ -54,26 +54,26 @@ export function postgresFailure(error: unknown, side: Side, doing: string): Erro
   if (!(error instanceof Error) && !isNativeError(error))
     return failure('PreconditionFailed', `${doing} failed on the ${side}: ${String(error)}`);
   if (error.name === 'AbortError') return error;
-  const { code, detail, hint, message } = error as DriverError;
+  const { code, hint } = error as DriverError;
   const unavailable: FailureType = side === 'source' ? 'SourceUnavailable' : 'TargetUnavailable';
-  const said = [message, detail, hint].filter(Boolean).join(' · ');
-  if (!code || socketCodes.has(code) || /terminated|timeout|ended|closed/i.test(message)) {
-    if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || socketCodes.has(code)) {
-      return failure(
-        unavailable,
-        `${doing} failed on the ${side}: ${said}. It is tried again by itself; check that the server runs and can be reached from the worker.`,
-        { code },
-        error,
-      );
-    }
+  const said = [...withoutRows(error as DriverError), hint].filter(Boolean).join(' · ');
+  const fromServer = code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !socketCodes.has(code);
+  if (!fromServer) {
+    return failure(
+      unavailable,
+      `${doing} failed on the ${side}: ${said}. It is tried again by itself; check that the server runs and can be reached from the worker.`,
+      { code },
+    );
   }
-  const row = byState.find(([pattern]) => pattern.test(code ?? ''));
+  const row = byState.find(([pattern]) => pattern.test(code));
   const type = !row ? 'PreconditionFailed' : row[1] === 'unavailable' ? unavailable : row[1];
   const advice = row ? row[2] : 'Look at the statement that failed and retry the step.';
-  return failure(
-    type,
-    `${doing} failed on the ${side}: ${said} (SQLSTATE ${code}). ${advice}`,
-    { sqlState: code },
-    error,
-  );
+  return failure(type, `${doing} failed on the ${side}: ${said} (SQLSTATE ${code}). ${advice}`, { sqlState: code });
+}
+
+/** Message and detail; data and integrity errors (classes 22 and 23) quote values of rows there, which must not reach a history. */
+function withoutRows({ code = '', message, detail }: DriverError): (string | undefined)[] {
+  if (code.startsWith('23')) return [message];
+  if (code.startsWith('22')) return [message.replace(/: ".*$/s, '')];
+  return [message, detail];
 }

@@ -97,7 +97,9 @@ async function runOn(
     SHOP_ADMIN_TOKEN: token,
   };
   const workers: WorkerProcess[] = [await startWorkerProcess(environment, join(folder, 'worker.log'))];
-  stopping.push(async () => void (await workers.at(-1)?.stop()));
+  stopping.push(async () => {
+    await workers.at(-1)?.stop();
+  });
 
   const connection = await Connection.connect({ address: temporal.address });
   stopping.push(() => connection.close());

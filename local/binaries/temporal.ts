@@ -126,9 +126,7 @@ const download: Way = async (folder, { environment, say, patienceMs }) => {
         return undefined;
       },
     });
-    const name = (await readdir(work)).find(
-      (file) => file.startsWith('temporal-') && !file.endsWith('.downloading'),
-    );
+    const name = (await readdir(work)).find((file) => file.startsWith('temporal-') && !file.endsWith('.downloading'));
     if (!name) return why ?? 'it left no file';
     return keep(join(work, name), folder);
   });

@@ -43,7 +43,11 @@ describe('kill -9', () => {
       const world = await startShopWorld({ orders: 10_000 });
       try {
         const handle = await world.start(slowly);
-        await until(handle, ({ steps, phase }) => phase === 'blocked' || steps.some(({ id, state }) => id === step && state !== 'failed'), 120_000);
+        await until(
+          handle,
+          ({ steps, phase }) => phase === 'blocked' || steps.some(({ id, state }) => id === step && state !== 'failed'),
+          120_000,
+        );
         await victims[victim]!(world);
         const result = await handle.result();
         expect(result).toMatchObject({ outcome: 'completed', differences: 0 });
@@ -51,7 +55,10 @@ describe('kill -9', () => {
         expect(judged.missing).toEqual([]);
         expect(judged.doubled).toEqual([]);
         expect(judged.acknowledged).toBeGreaterThan(0);
-        const [left] = await world.query('target', `select count(*)::int as schemas from pg_namespace where nspname = 'cutover'`);
+        const [left] = await world.query(
+          'target',
+          `select count(*)::int as schemas from pg_namespace where nspname = 'cutover'`,
+        );
         expect(left).toEqual({ schemas: 0 });
       } finally {
         await world.stop();

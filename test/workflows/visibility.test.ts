@@ -8,7 +8,11 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 interface Metadata {
-  definition: { signalDefinitions: { name: string; description: string }[]; queryDefinitions: { name: string; description: string }[]; updateDefinitions: { name: string; description: string }[] };
+  definition: {
+    signalDefinitions: { name: string; description: string }[];
+    queryDefinitions: { name: string; description: string }[];
+    updateDefinitions: { name: string; description: string }[];
+  };
   currentDetails: string;
 }
 
@@ -21,7 +25,9 @@ describe('what the Web UI shows', () => {
       const described = [...definition.signalDefinitions, ...definition.updateDefinitions].filter(({ name }) => name);
       expect(described.map(({ name }) => name).sort()).toEqual([...Object.keys(examples), 'decide'].sort());
       for (const { description } of described) expect(description).toMatch(/Example: \{.+\}$/);
-      expect(definition.queryDefinitions.map(({ name }) => name)).toEqual(expect.arrayContaining(['status', 'report', 'journal']));
+      expect(definition.queryDefinitions.map(({ name }) => name)).toEqual(
+        expect.arrayContaining(['status', 'report', 'journal']),
+      );
     }));
 
   it('has the exact command for the open gate in current details', () =>
@@ -29,7 +35,9 @@ describe('what the Web UI shows', () => {
       const handle = await start();
       await until(handle, gateOpen('start'));
       const { currentDetails } = await handle.query<Metadata>('__temporal_workflow_metadata');
-      expect(currentDetails).toContain(`temporal workflow signal -w ${handle.workflowId} --name approve --input '{"gate":"start","by":"YOU"}'`);
+      expect(currentDetails).toContain(
+        `temporal workflow signal -w ${handle.workflowId} --name approve --input '{"gate":"start","by":"YOU"}'`,
+      );
     }));
 
   it('has a summary on every activity and every timer', () =>
@@ -39,10 +47,17 @@ describe('what the Web UI shows', () => {
       await handle.signal(approveSignal, { gate: 'start', by: 'anna' });
       await handle.result();
       const { events } = await handle.fetchHistory();
-      const shown = (events ?? []).filter((event) => event.activityTaskScheduledEventAttributes ?? event.timerStartedEventAttributes);
+      const shown = (events ?? []).filter(
+        (event) => event.activityTaskScheduledEventAttributes ?? event.timerStartedEventAttributes,
+      );
       expect(shown.length).toBeGreaterThan(30);
       const without = shown.filter(({ userMetadata }) => !userMetadata?.summary?.data?.length);
-      expect(without.map(({ activityTaskScheduledEventAttributes }) => activityTaskScheduledEventAttributes?.activityType?.name ?? 'timer')).toEqual([]);
+      expect(
+        without.map(
+          ({ activityTaskScheduledEventAttributes }) =>
+            activityTaskScheduledEventAttributes?.activityType?.name ?? 'timer',
+        ),
+      ).toEqual([]);
     }));
 
   it('needs fewer than 400 events for a migration, whatever it moves', () =>
