@@ -400,7 +400,8 @@ export class Runbook {
     pending: { compensation: Compensation; record?: StepRecord }[],
     round: number,
   ): Promise<void> {
-    const pauseMs = Math.min(10_000 * 2 ** round, 3_600_000);
+    // A server that comes back is noticed within a minute during the first half hour; after that, events must stay few.
+    const pauseMs = round < 30 ? Math.min(10_000 * 2 ** round, 60_000) : 600_000;
     const first = pending[0];
     if (!first?.record) return;
     this.journal.blocked = { step: first.record.id, failure: first.record.failure ?? '', skippable: true };

@@ -1,7 +1,8 @@
 // kill -9 of whatever can die, in the middle of the phases where it hurts most. Afterwards every acknowledged write is there once,
 // and nothing of ours is left. One world a kill point: nothing carries over.
 import { startShopWorld, type ShopWorld } from '../fixtures/shop-world';
-import { until } from '../fixtures/workflow-rig';
+import { until, type MigrationHandle } from '../fixtures/workflow-rig';
+import { statusQuery, type MigrationResult } from '../../workflows/messages';
 
 const victims: Record<string, (world: ShopWorld) => Promise<void>> = {
   worker: (world) => world.replaceWorker(),
@@ -34,7 +35,19 @@ const killPoints: [victim: keyof typeof victims, step: string][] = [
   ['source', 'copy-data'],
   ['target', 'copy-data'],
   ['target', 'post-data'],
+  ['target', 'compare-rows'],
 ];
+
+/** The result; blocked for good fails the test at once, with the reason. */
+async function resultOrBlocked(handle: MigrationHandle): Promise<MigrationResult> {
+  for (;;) {
+    // Queries fail while a server is down.
+    const status = await handle.query(statusQuery).catch(() => undefined);
+    if (status?.blocked) throw new Error(`blocked at ${status.blocked.step}: ${status.blocked.failure}`);
+    if (status?.reportUrl) return handle.result();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
 
 describe('kill -9', () => {
   it.each(killPoints)(
@@ -49,7 +62,7 @@ describe('kill -9', () => {
           120_000,
         );
         await victims[victim]!(world);
-        const result = await handle.result();
+        const result = await resultOrBlocked(handle);
         expect(result).toMatchObject({ outcome: 'completed', differences: 0 });
         const judged = await world.judge('target');
         expect(judged.missing).toEqual([]);

@@ -45,7 +45,7 @@ export async function fenceSource(migration: PostgresMigration): Promise<void> {
   const former = await runbook.step(
     'inspect-access',
     'Record who may connect to the source now',
-    () => run('quick', 'Record access to the source before the fence').inspectAccess({ scope, side }),
+    () => run('brisk', 'Record access to the source before the fence').inspectAccess({ scope, side }),
     {
       downtime: true,
       describe: ({ connectionLimit, mechanism }) => `connection limit ${connectionLimit}, fence by ${mechanism}`,
@@ -58,7 +58,7 @@ export async function fenceSource(migration: PostgresMigration): Promise<void> {
     'fence',
     'Raise the fence on the source',
     async () => {
-      migration.fence = await run('quick', 'Raise the fence on the source').raiseFence({ scope, side, former: access });
+      migration.fence = await run('brisk', 'Raise the fence on the source').raiseFence({ scope, side, former: access });
       return migration.fence;
     },
     {
@@ -92,7 +92,7 @@ export async function proveSilence(
   await runbook.step(
     id,
     title,
-    () => run('quick', 'Prove silence on the source').proveSilence({ scope, side: 'source', former, since }),
+    () => run('brisk', 'Prove silence on the source').proveSilence({ scope, side: 'source', former, since }),
     { downtime: true, describe: ({ evidence }) => evidence.join('; ') },
   );
 }

@@ -42,7 +42,11 @@ export async function snapshot(migration: PostgresMigration): Promise<void> {
   );
   if (plan.rehearsal && verified) {
     runbook.phase('rehearsal');
-    await runbook.gate('go-live', [`the backup was verified by ${verified.method}`, ...verified.evidence]);
+    await runbook.gate('go-live', [
+      `the backup was verified by ${verified.method}`,
+      ...verified.evidence,
+      'what was rehearsed is the restore of the backup, not the migration itself',
+    ]);
   }
 }
 

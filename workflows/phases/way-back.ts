@@ -104,10 +104,10 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
     await row('source-primary', async () => {
       const side = 'target' as const;
       const former = await runbook.step('back-inspect-access', 'Record who may connect to the target now', () =>
-        run('quick', 'Record access to the target').inspectAccess({ scope, side }),
+        run('brisk', 'Record access to the target').inspectAccess({ scope, side }),
       );
       await runbook.step('back-fence', 'Raise the fence on the target', () =>
-        run('quick', 'Raise the fence on the target').raiseFence({ scope, side, former: needed(former, 'access') }),
+        run('brisk', 'Raise the fence on the target').raiseFence({ scope, side, former: needed(former, 'access') }),
       );
       await runbook.step('back-loss', 'Count what is left behind on the target', () => measureLoss(migration), {
         skippable: true,
