@@ -165,16 +165,58 @@ describe.each(pairs)('roles from PostgreSQL %i to %i', (from, to) => {
   it('takes away what it made and nothing else; a role that holds on to something is named, not forced', async () => {
     await onTarget.query('create schema kept authorization analyst; grant connect on database shop to app');
     const { removed, kept } = await activities().removeRoles({ scope });
-    expect(removed.sort()).toEqual(['App Owner', 'app', 'bi', 'boss', 'policy_only', 'readers']);
-    expect(kept).toEqual([{ role: 'analyst', why: expect.stringContaining('cannot be dropped') as string }]);
+    expect(removed.sort()).toEqual(['bi', 'boss', 'policy_only']);
+    expect(kept).toEqual([
+      { role: 'App Owner', why: expect.stringContaining('connected by membership with analyst') as string },
+      { role: 'analyst', why: expect.stringContaining('cannot be dropped') as string },
+      { role: 'app', why: expect.stringContaining('connected by membership with analyst') as string },
+      { role: 'readers', why: expect.stringContaining('connected by membership with analyst') as string },
+    ]);
+    expect(await describeRole(onTarget, 'app')).toEqual(await describeRole(onSource, 'app'));
     expect(await describeRole(onTarget, 'existing')).toMatchObject({
       settings: ['statement_timeout=9s'],
       groups: null,
     });
     await onTarget.query('drop schema kept');
-    expect(await activities().removeRoles({ scope })).toEqual({ removed: ['analyst'], kept: [] });
+    expect(await activities().removeRoles({ scope })).toEqual({
+      removed: ['App Owner', 'analyst', 'app', 'readers'],
+      kept: [],
+    });
     expect(await activities().removeRoles({ scope })).toEqual({ removed: [], kept: [] });
     expect(await rolesOf(onTarget)).toEqual(['existing', 'existing_group', 'postgres']);
+  });
+
+  it('keeps roles, memberships and settings that another database of the target needs, logins without a dependency too', async () => {
+    await onSource.query(`
+      create role shx_group; create role shx_login login in role shx_group; create role shx_lone login;
+      create role shx_old login in role shx_group; alter role shx_old set work_mem = '9MB';
+      alter role shx_old in database shop set work_mem = '7MB';
+      create table public.shx (id int); grant select on public.shx to shx_group, shx_lone`);
+    await onTarget.query('create role shx_old login');
+    const { created } = await activities().carryRoles({ scope, mode: 'create' });
+    expect(created).toEqual(expect.arrayContaining(['shx_group', 'shx_login', 'shx_lone']));
+    const other = await connect(await target.createDatabase('x2'));
+    await other.query('create table public.shx (id int); grant select on public.shx to shx_group');
+    const { removed, kept } = await activities().removeRoles({ scope });
+    expect(kept).toEqual([
+      { role: 'shx_group', why: 'needed by another database: x2' },
+      {
+        role: 'shx_login',
+        why: 'connected by membership with shx_group (needed by another database: x2)',
+      },
+    ]);
+    expect(removed).toContain('shx_lone');
+    expect(await describeRole(onTarget, 'shx_login')).toMatchObject({ groups: ['shx_group'] });
+    expect(await describeRole(onTarget, 'shx_old')).toMatchObject({
+      groups: ['shx_group'],
+      settings: ['work_mem=9MB'],
+    });
+    await other.query('drop table public.shx');
+    await other.end();
+    expect(await activities().removeRoles({ scope })).toEqual({ removed: ['shx_group', 'shx_login'], kept: [] });
+    expect(await describeRole(onTarget, 'shx_old')).toMatchObject({ groups: null, settings: null });
+    await onTarget.query('drop role shx_old');
+    await onSource.query('drop table public.shx; drop role shx_login, shx_old, shx_lone, shx_group');
   });
 
   it('touches no role when another migration owns the ledger', async () => {

@@ -153,7 +153,8 @@ export function closeOver(
   return names;
 }
 
-function spread(names: Set<string>, neighbours: (name: string) => string[]): void {
+/** Adds to the names whatever can be reached from them. */
+export function spread(names: Set<string>, neighbours: (name: string) => string[]): void {
   const queue = [...names];
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
     for (const next of neighbours(name)) {

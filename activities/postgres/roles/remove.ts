@@ -1,7 +1,9 @@
-// Takes back what the notes say, each in a transaction of its own with its note: what others hold on to by now is told, not forced.
+// Takes back what the notes say, together with the notes. Roles connected by membership go in one transaction or stay together:
+// what another database needs, or what cannot be dropped, keeps all of them. What is kept is told, not forced.
 import type { Client } from 'pg';
 import { quoteIdentifier } from '../identifier';
 import { ledgerSchema } from '../scope';
+import { connectedWith, heldElsewhere, readTies } from './connected';
 import {
   attempt,
   inTransaction,
@@ -21,46 +23,101 @@ export interface RemovedRoles {
   kept: { role: string; why: string }[];
 }
 
+/** One noted thing and how it is undone. */
+interface Noted {
+  milestone: string;
+  /** The roles that it is about. */
+  roles: string[];
+  /** The role that we made, where it is one. */
+  made?: string;
+  /** Answers with the refusal of the server. */
+  undo(): Promise<string | undefined>;
+}
+
 export async function remove(target: Client): Promise<RemovedRoles> {
   const { database } = await whoAmI(target);
+  const { here, memberships, ...rest } = await readNotes(target, database);
+  for (const setting of here) await inTransaction(target, () => takeBack(target, setting));
+  const ties = [...(await readTies(target)), ...memberships.map(({ roles }) => roles)];
+  const circles = new Map<string, { roles: string[]; things: Noted[] }>();
+  for (const thing of [...rest.settings, ...memberships, ...rest.roles]) {
+    const roles = connectedWith(thing.roles, ties);
+    const circle = circles.get(JSON.stringify(roles)) ?? { roles, things: [] };
+    circles.set(JSON.stringify(roles), circle);
+    circle.things.push(thing);
+  }
   const result: RemovedRoles = { removed: [], kept: [] };
-  for (const { name, detail } of await noted(target, notePrefixes.setting)) {
-    const { role, inDatabase, name: setting } = settingNote.parse(detail);
-    await takeBack(target, name, [role], () =>
-      attempt(target, resetForRole({ role, inDatabase, name: setting }, database)),
-    );
-  }
-  for (const { name, detail } of await noted(target, notePrefixes.membership)) {
-    const { group, member } = membershipNote.parse(detail);
-    await takeBack(target, name, [group, member], () =>
-      attempt(target, `REVOKE ${quoteIdentifier(group)} FROM ${quoteIdentifier(member)}`),
-    );
-  }
-  for (const { name } of await notedRoles(target)) {
-    const refusal = await takeBack(target, `${notePrefixes.role}${name}`, [name], async () => {
-      await attempt(target, `REVOKE ALL ON DATABASE ${quoteIdentifier(database)} FROM ${quoteIdentifier(name)}`);
-      return attempt(target, `DROP ROLE ${quoteIdentifier(name)}`);
-    });
-    if (refusal === undefined) result.removed.push(name);
-    else result.kept.push({ role: name, why: refusal });
+  for (const { roles, things } of circles.values()) {
+    const made = things.flatMap((thing) => thing.made ?? []);
+    const holds = await inTransaction(target, () => takeBackTogether(target, roles, things));
+    if (holds.size === 0) result.removed.push(...made);
+    else result.kept.push(...made.map((role) => ({ role, why: whyKept(role, holds) })));
   }
   await target.query(`delete from ${ledgerSchema}.milestone where name = $1`, [settingsMilestone]);
   return result;
 }
 
-/** Undoes one noted thing together with its note; what is gone already is fine. */
-async function takeBack(
+/** Everything noted, in the order in which it is undone; `here` are settings that concern this database alone. */
+async function readNotes(
   target: Client,
-  milestone: string,
-  roles: string[],
-  undo: () => Promise<string | undefined>,
-): Promise<string | undefined> {
-  return inTransaction(target, async () => {
-    const { rows } = await target.query<{ n: string }>('select count(*) as n from pg_roles where rolname = any($1)', [
-      roles,
-    ]);
-    const refusal = Number(rows[0]?.n) === roles.length ? await undo() : undefined;
-    if (refusal === undefined) await target.query(`delete from ${ledgerSchema}.milestone where name = $1`, [milestone]);
-    return refusal;
+  database: string,
+): Promise<Record<'here' | 'settings' | 'memberships' | 'roles', Noted[]>> {
+  const settings = (await noted(target, notePrefixes.setting)).map(({ name: milestone, detail }) => {
+    const { role, inDatabase, name } = settingNote.parse(detail);
+    const undo = () => attempt(target, resetForRole({ role, inDatabase, name }, database));
+    return { milestone, roles: [role], inDatabase, undo };
   });
+  const memberships = (await noted(target, notePrefixes.membership)).map(({ name: milestone, detail }) => {
+    const { group, member } = membershipNote.parse(detail);
+    const undo = () => attempt(target, `REVOKE ${quoteIdentifier(group)} FROM ${quoteIdentifier(member)}`);
+    return { milestone, roles: [group, member], undo };
+  });
+  const roles = (await notedRoles(target)).map(({ name }) => ({
+    milestone: `${notePrefixes.role}${name}`,
+    roles: [name],
+    made: name,
+    undo: async () => {
+      await attempt(target, `REVOKE ALL ON DATABASE ${quoteIdentifier(database)} FROM ${quoteIdentifier(name)}`);
+      return attempt(target, `DROP ROLE ${quoteIdentifier(name)}`);
+    },
+  }));
+  return {
+    here: settings.filter(({ inDatabase }) => inDatabase),
+    settings: settings.filter(({ inDatabase }) => !inDatabase),
+    memberships,
+    roles,
+  };
+}
+
+/** Undoes all of it, or nothing when one of the roles is held; answers with what holds which role. */
+async function takeBackTogether(target: Client, roles: string[], things: Noted[]): Promise<Map<string, string>> {
+  const elsewhere = await heldElsewhere(target, roles);
+  if (elsewhere.size > 0) {
+    return new Map([...elsewhere].map(([role, databases]) => [role, `needed by another database: ${databases}`]));
+  }
+  const refusals = new Map<string, string>();
+  await target.query('savepoint together');
+  for (const thing of things) {
+    const refusal = await takeBack(target, thing);
+    if (refusal !== undefined && thing.made !== undefined) refusals.set(thing.made, refusal);
+  }
+  if (refusals.size > 0) await target.query('rollback to savepoint together');
+  return refusals;
+}
+
+/** Undoes one noted thing together with its note; what is gone already is fine. */
+async function takeBack(target: Client, { milestone, roles, undo }: Noted): Promise<string | undefined> {
+  const { rows } = await target.query<{ n: string }>('select count(*) as n from pg_roles where rolname = any($1)', [
+    roles,
+  ]);
+  const refusal = Number(rows[0]?.n) === roles.length ? await undo() : undefined;
+  if (refusal === undefined) await target.query(`delete from ${ledgerSchema}.milestone where name = $1`, [milestone]);
+  return refusal;
+}
+
+function whyKept(role: string, holds: Map<string, string>): string {
+  const own = holds.get(role);
+  if (own !== undefined) return own;
+  const others = [...holds].map(([other, why]) => `${other} (${why})`);
+  return `connected by membership with ${others.slice(0, 3).join('; ')}`;
 }
