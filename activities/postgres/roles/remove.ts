@@ -31,7 +31,7 @@ interface Noted {
   /** The role that we made, where it is one. */
   made?: string;
   /** Answers with the refusal of the server. */
-  undo(): Promise<string | undefined>;
+  undo: () => Promise<string | undefined>;
 }
 
 export async function remove(target: Client): Promise<RemovedRoles> {
