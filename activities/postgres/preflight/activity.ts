@@ -2,6 +2,7 @@
 // Texts of queries are never shown: they hold values.
 import { applicationNamePrefix } from '../connection';
 import { quoteIdentifier, quoteLiteral } from '../identifier';
+import { unlessSource } from './another-target';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext, CheckedSide } from './context';
 
@@ -86,11 +87,12 @@ async function prepared(context: CheckContext, side: CheckedSide): Promise<Findi
   );
   if (found.length === 0) return pass('none');
   const old = found.filter(({ seconds }) => Number(seconds) > 300);
+  const ending = `${statements(found.map(({ gid }) => `ROLLBACK PREPARED ${quoteLiteral(gid)}`))} -- or COMMIT PREPARED, as their owner decides`;
   return {
     outcome: side === 'target' || old.length > 0 ? 'fail' : 'warn',
     found: `${counted(found.length, 'prepared transaction')}: ${listed(found.map(({ gid, owner, seconds }) => `${gid} of ${owner}, ${Math.round(Number(seconds) / 60)} min`))}`,
     expected: 'none: they hold locks, and can be committed through any fence',
-    fix: `${statements(found.map(({ gid }) => `ROLLBACK PREPARED ${quoteLiteral(gid)}`))} -- or COMMIT PREPARED, as their owner decides`,
+    fix: side === 'source' ? ending : await unlessSource(context, ending),
   };
 }
 
@@ -109,6 +111,6 @@ async function targetSessions(context: CheckContext): Promise<Finding> {
       found.map(({ pid, user, application }) => `pid ${pid} of ${user}${application ? ` (${application})` : ''}`),
     ),
     expected: 'nobody: what others write to the target before the switch is not part of the migration',
-    fix: statements(found.map(({ pid }) => `SELECT pg_terminate_backend(${pid})`)),
+    fix: await unlessSource(context, statements(found.map(({ pid }) => `SELECT pg_terminate_backend(${pid})`))),
   };
 }

@@ -1,5 +1,6 @@
 // Characters and their order: can every text be stored on the target, and will it sort and compare as before?
 import { quoteIdentifier, quoteLiteral } from '../identifier';
+import { createAnother } from './another-target';
 import { listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext, CheckedSide } from './context';
 
@@ -54,14 +55,17 @@ async function encoding(context: CheckContext): Promise<Finding> {
     };
   }
   const { database } = await context.server('target');
-  const recreate = (name: string): string =>
-    `DROP DATABASE ${quoteIdentifier(database)}; CREATE DATABASE ${quoteIdentifier(database)} TEMPLATE template0 ENCODING ${quoteLiteral(name)}${name === 'SQL_ASCII' ? ` LC_COLLATE 'C' LC_CTYPE 'C'` : ''};`;
+  const another = (name: string): string =>
+    createAnother(
+      database,
+      ` ENCODING ${quoteLiteral(name)}${name === 'SQL_ASCII' ? ` LC_COLLATE 'C' LC_CTYPE 'C'` : ''}`,
+    );
   if (source.encoding === 'SQL_ASCII') {
     return {
       outcome: 'fail',
       found: `${found}: the source holds unchecked bytes, and those that are not ${target.encoding} stop the copy`,
       expected: 'the same encoding, or text that was checked before',
-      fix: recreate('SQL_ASCII'),
+      fix: another('SQL_ASCII'),
     };
   }
   if (target.encoding === 'UTF8') {
@@ -75,7 +79,7 @@ async function encoding(context: CheckContext): Promise<Finding> {
     outcome: 'fail',
     found: `${found}: characters that the target does not know stop the copy`,
     expected: `${source.encoding} or UTF8 on the target`,
-    fix: recreate('UTF8'),
+    fix: another('UTF8'),
   };
 }
 
@@ -99,15 +103,18 @@ async function databaseLocale(context: CheckContext): Promise<Finding> {
     outcome: 'warn',
     found: `source ${described(source)}, target ${described(target)}: text may sort in another order (all indexes are built anew, so none is damaged)`,
     expected: 'equal locale, provider and version',
-    fix: sameButVersion ? undefined : recreateWithLocale(database, source, (await context.server('target')).major),
+    fix: sameButVersion ? undefined : createWithLocale(database, source, (await context.server('target')).major),
   };
 }
 
-function recreateWithLocale(database: string, source: Locale, targetMajor: number): string {
+function createWithLocale(database: string, source: Locale, targetMajor: number): string {
   const provider = targetMajor >= 15 ? ` LOCALE_PROVIDER ${providers[source.provider] ?? 'libc'}` : '';
   const option = source.provider === 'b' ? 'BUILTIN_LOCALE' : 'ICU_LOCALE';
   const locale = source.locale ? ` ${option} ${quoteLiteral(source.locale)}` : '';
-  return `DROP DATABASE ${quoteIdentifier(database)}; CREATE DATABASE ${quoteIdentifier(database)} TEMPLATE template0 ENCODING ${quoteLiteral(source.encoding)}${provider} LC_COLLATE ${quoteLiteral(source.collate)} LC_CTYPE ${quoteLiteral(source.ctype)}${locale};`;
+  return createAnother(
+    database,
+    ` ENCODING ${quoteLiteral(source.encoding)}${provider} LC_COLLATE ${quoteLiteral(source.collate)} LC_CTYPE ${quoteLiteral(source.ctype)}${locale}`,
+  );
 }
 
 async function collationVersion(context: CheckContext): Promise<Finding> {

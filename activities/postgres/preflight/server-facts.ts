@@ -77,9 +77,10 @@ async function systemIdentifier(session: Client): Promise<string | undefined> {
   return rows[0]?.id;
 }
 
-/** Whether two sessions reached one running server, by whatever addresses. */
+/** Whether two sessions reached one running server, by whatever addresses and with whatever roles: only some may read the identifier. */
 export function sameServer(left: ServerFacts, right: ServerFacts): boolean {
-  return left.startedAt === right.startedAt && left.systemIdentifier === right.systemIdentifier;
+  const [one, other] = [left.systemIdentifier, right.systemIdentifier];
+  return left.startedAt === right.startedAt && (one === undefined || other === undefined || one === other);
 }
 
 export function sameDatabase(left: ServerFacts, right: ServerFacts): boolean {

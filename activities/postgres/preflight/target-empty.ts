@@ -1,6 +1,6 @@
 // The target must hold nothing that the copy could collide with, and no other migration.
-import { quoteIdentifier } from '../identifier';
 import { ledgerSchema } from '../scope';
+import { createAnother, unlessSource } from './another-target';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 
@@ -57,7 +57,10 @@ async function empty(context: CheckContext): Promise<Finding> {
     outcome: 'fail',
     found: `${counted(objects.length, 'object')}${largeObjects > 0 ? ` and ${counted(largeObjects, 'large object')}` : ''} there already: ${listed(names)}`,
     expected: 'an empty database',
-    fix: `${statements(dropping(objects, largeObjects))} -- if nothing of it is needed; or CREATE DATABASE for another target than ${quoteIdentifier(database)}`,
+    fix: await unlessSource(
+      context,
+      `${createAnother(database)}; or, ONLY IF NOTHING IN THE TARGET IS NEEDED: ${statements(dropping(objects, largeObjects))}`,
+    ),
   };
 }
 
@@ -97,10 +100,14 @@ async function owner(context: CheckContext): Promise<Finding> {
   if (schema === null) return pass('nobody');
   const id = ledger === null ? null : await context.value('target', `select id from ${ledgerSchema}.migration`);
   if (id === migration) return pass('this migration, from an earlier attempt');
+  const { database } = await context.server('target');
   return {
     outcome: 'fail',
     found: ledger === null ? `a schema ${ledgerSchema} that is no ledger` : `the migration "${id}" owns the target`,
     expected: 'a target of our own',
-    fix: `DROP SCHEMA ${ledgerSchema} CASCADE; -- only when that migration has ended; otherwise roll it back or take another target`,
+    fix: await unlessSource(
+      context,
+      `${createAnother(database)}; or, ONLY IF THAT MIGRATION HAS ENDED: DROP SCHEMA ${ledgerSchema} CASCADE;`,
+    ),
   };
 }
