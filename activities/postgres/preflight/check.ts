@@ -50,7 +50,7 @@ async function lookSafely(check: PreflightCheck, context: CheckContext): Promise
   const needed = check.needs ?? sidesOf(check.side);
   const missing = needed.filter((side) => !context.reachable(side));
   if (missing.length > 0) {
-    return { outcome: 'fail', found: `could not verify: the ${missing.join(' and the ')} cannot be reached` };
+    return { outcome: 'fail', found: `not looked at: the ${missing.join(' and the ')} cannot be reached` };
   }
   try {
     return await check.look(context);

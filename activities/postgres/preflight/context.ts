@@ -110,7 +110,8 @@ export class CheckContext {
     const known = this.known.get(name);
     // The name and its type are fixed at the one place that reads it.
     if (known) return known as Promise<Fact>;
-    const reading = read();
+    // Also a read that throws before it promises anything comes out as a rejection.
+    const reading = (async () => read())();
     this.known.set(name, reading);
     return reading;
   }
