@@ -40,10 +40,17 @@ const noticed = [
 
 async function settings(context: CheckContext): Promise<Finding> {
   const [source, target] = [await configured(context, 'source'), await configured(context, 'target')];
+  const carried = new Set((await ofDatabase(context)).map((name) => name.toLowerCase()));
   const fewer = Number(target.get('max_connections')) < Number(source.get('max_connections'));
   const other = [
     ...(fewer ? ['max_connections'] : []),
-    ...noticed.filter((name) => source.get(name) !== target.get(name) && target.has(name) && source.has(name)),
+    ...noticed.filter(
+      (name) =>
+        source.get(name) !== target.get(name) &&
+        target.has(name) &&
+        source.has(name) &&
+        !carried.has(name.toLowerCase()),
+    ),
   ];
   if (other.length === 0) return pass('alike');
   return {
@@ -81,14 +88,19 @@ async function configured(context: CheckContext, side: CheckedSide): Promise<Map
   );
 }
 
-async function knownSettings(context: CheckContext): Promise<Finding> {
-  const roles = await context.once('roles', () => readNeededRoles(context.session('source')));
-  const ofDatabase = await context.rows<{ name: string }>(
+/** Names of what is set for the source database itself: ALTER DATABASE carries these, whatever the target's server says. */
+async function ofDatabase(context: CheckContext): Promise<string[]> {
+  const rows = await context.rows<{ name: string }>(
     'source',
     `select split_part(c, '=', 1) as name from pg_db_role_setting s cross join unnest(s.setconfig) c
      where s.setrole = 0 and s.setdatabase = (select oid from pg_database where datname = current_database())`,
   );
-  const names = [...new Set([...roles.settings, ...ofDatabase].map(({ name }) => name))];
+  return rows.map(({ name }) => name);
+}
+
+async function knownSettings(context: CheckContext): Promise<Finding> {
+  const roles = await context.once('roles', () => readNeededRoles(context.session('source')));
+  const names = [...new Set([...roles.settings.map(({ name }) => name), ...(await ofDatabase(context))])];
   // Settings that were renamed are still taken by their old names, which only current_setting knows.
   const rows = await context.rows<{ name: string }>(
     'target',
