@@ -1,7 +1,6 @@
 // May the roles of the two connections do what the migration will do? Asked of the server, not tried.
 import { fenceSetting, readAccess } from '../fence/former';
 import { quoteIdentifier, quoteQualified } from '../identifier';
-import { readNeededRoles } from '../roles/needed';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 
@@ -219,22 +218,48 @@ async function canCreate(context: CheckContext): Promise<Finding> {
   };
 }
 
+/** Who owns something that is copied. Extensions and what belongs to them are made anew by whoever creates them. */
+const ownersSql = `
+with here as (select oid from pg_database where datname = current_database()), owned as (
+  select classid, objid, refobjid as owner from pg_shdepend, here
+    where refclassid = 'pg_authid'::regclass and deptype = 'o' and dbid = here.oid and classid <> 'pg_extension'::regclass
+  union all select 'pg_class'::regclass, oid, relowner from pg_class where oid >= 16384 and relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+  union all select 'pg_proc'::regclass, oid, proowner from pg_proc where oid >= 16384
+  union all select 'pg_type'::regclass, oid, typowner from pg_type where oid >= 16384
+  union all select 'pg_namespace'::regclass, oid, nspowner from pg_namespace where oid >= 16384 and nspname !~ '^pg_'
+  union all select 'pg_largeobject'::regclass, oid, lomowner from pg_largeobject_metadata
+)
+select distinct r.rolname as name from owned join pg_roles r on r.oid = owned.owner
+where not exists (select from pg_depend d where d.classid = owned.classid and d.objid = owned.objid and d.deptype in ('e', 'i'))
+order by 1`;
+
 async function canGiveAway(context: CheckContext): Promise<Finding> {
   const { superuser, user, major } = await context.server('target');
   if (superuser) return pass(`${user} is a superuser`);
-  const needed = await context.once('roles', () => readNeededRoles(context.session('source')));
+  const owners = await context.rows<{ name: string }>('source', ownersSql);
   const kind = major >= 16 ? 'SET' : 'MEMBER';
-  const strangers = await context.rows<{ name: string }>(
+  const strangers = await context.rows<{ name: string; mighty: string }>(
     'target',
-    `select rolname as name from pg_roles where rolname = any($1) and not pg_has_role(oid, '${kind}') order by 1`,
-    [needed.roles.map(({ name }) => name)],
+    `select rolname as name,
+       exists (select from pg_roles s where s.rolsuper and pg_has_role(r.oid, s.oid, 'MEMBER')) as mighty
+     from pg_roles r where rolname = any($1) and not pg_has_role(oid, '${kind}') order by 1`,
+    [owners.map(({ name }) => name)],
   );
-  if (strangers.length === 0) return pass(`${user} is a member of every role that is there`);
+  if (strangers.length === 0) return pass(`${user} is a member of every owner that is there`);
+  // Membership in one of these would make a superuser of us.
+  const mighty = strangers.filter((role) => role.mighty === 't').map(({ name }) => name);
+  const grants = strangers
+    .filter(({ name }) => !mighty.includes(name))
+    .map(({ name }) => `GRANT ${quoteIdentifier(name)} TO ${quoteIdentifier(user)}`);
+  const remark = `what ${listed(mighty)} ${mighty.length === 1 ? 'owns' : 'own'} needs a superuser on the target, or another owner on the source`;
   return {
     outcome: 'fail',
     found: `${user} is no member of ${listed(strangers.map(({ name }) => name))}, and cannot give them what they own`,
     expected: 'a superuser, or membership in every owner',
-    fix: statements(strangers.map(({ name }) => `GRANT ${quoteIdentifier(name)} TO ${quoteIdentifier(user)}`)),
+    fix: [
+      ...(grants.length > 0 ? [statements(grants)] : []),
+      ...(mighty.length > 0 ? [grants.length > 0 ? `-- ${remark}` : remark] : []),
+    ].join(' '),
   };
 }
 
