@@ -144,6 +144,53 @@ describe('servers', () => {
     expect(await check('different-databases', { environment: { TARGET: beside } })).toMatchObject({ outcome: 'warn' });
   });
 
+  it('advises nothing that destroys where the target is the source, or may be', async () => {
+    await onSource.query(`create schema cutover; create role low${number} login password '${source.password}'`);
+    const ways: Record<string, string>[] = [
+      { TARGET: source.url(database) },
+      { TARGET: source.url(database, `low${number}`) },
+      { SOURCE: 'postgresql://postgres@127.0.0.1:1/none', TARGET: source.url(database) },
+    ];
+    for (const environment of ways) {
+      const { checks } = await preflight({ environment });
+      expect(failed(checks)).toEqual(expect.arrayContaining(['different-databases', 'target-empty', 'target-owner']));
+      const destroying = /DROP|TERMINATE|ROLLBACK/i;
+      const aimed = checks.filter(({ side, fix }) => side !== 'source' && destroying.test(fix ?? ''));
+      expect(aimed).toEqual([]);
+    }
+  });
+
+  it.each([
+    ['a port where nobody listens', () => 'postgresql://postgres:hidden-secret@127.0.0.1:1/none'],
+    ['a wrong password', () => source.url(database).replace(/:[^:@/]*@/, ':hidden-secret@')],
+    ['a database that is not there', () => source.url('not there')],
+    ['what is no connection string', () => 'postgresql://[hidden-secret'],
+    ['nothing at all', () => ''],
+  ])('reports a source behind %s as failing checks, in few words', async (_, url) => {
+    for (const side of ['SOURCE', 'TARGET']) {
+      const { checks, facts } = await preflight({ environment: { [side]: url() } });
+      const name = side.toLowerCase();
+      const unreached = checks.find((one) => one.name === `${name}-reachable`);
+      expect(unreached).toMatchObject({ outcome: 'fail', found: expect.stringMatching(/../) as string });
+      expect(checks.find((one) => one.name === `${name}-primary`)).toMatchObject({
+        outcome: 'fail',
+        found: `not looked at: the ${name} cannot be reached`,
+      });
+      expect(facts).toMatchObject(
+        side === 'SOURCE' ? { sourceVersion: 'unknown', tables: 0, walLevel: 'unknown' } : { targetVersion: 'unknown' },
+      );
+      expect(JSON.stringify({ checks, facts })).not.toContain('hidden-secret');
+    }
+  });
+
+  it('leaves out settings of the source database, which are carried with it', async () => {
+    const before = await check('server-settings');
+    await onSource.query(
+      `alter database "${database}" set TimeZone = 'Asia/Tokyo'; alter database "${database}" set default_transaction_isolation = 'serializable'`,
+    );
+    expect((await check('server-settings')).found).toBe(before.found);
+  });
+
   it('keeps the rehearsal away from source and target', async () => {
     const rehearsal = { source: { env: 'SCRATCH' }, target: { env: 'OTHER' } };
     const scratch = await source.createDatabase(`scratch ${number}`);
@@ -215,7 +262,9 @@ describe('the target', () => {
     }
     expect(found.found).not.toContain('hstore');
     expect(found.found).not.toContain('theirs_id_seq');
-    await applyFix(onTarget, found);
+    const [first, dropping = ''] = (found.fix ?? '').split('ONLY IF NOTHING IN THE TARGET IS NEEDED: ');
+    expect(first).toMatch(/^CREATE DATABASE "shop \d+_new" [^;]*; -- /);
+    await applyFix(onTarget, { ...found, fix: dropping });
     expect(await check('target-empty')).toMatchObject({ outcome: 'pass' });
   });
 
@@ -225,7 +274,7 @@ describe('the target', () => {
     await onTarget.query(`update cutover.migration set id = 'another'`);
     const found = await check('target-owner', { plan: { waivers: { 'target-owner': 'never mind' } } });
     expect(found).toMatchObject({ outcome: 'fail', found: expect.stringContaining('"another"') as string });
-    await applyFix(onTarget, found);
+    await applyFix(onTarget, { ...found, fix: (found.fix ?? '').split('ONLY IF THAT MIGRATION HAS ENDED: ')[1] });
     expect(await check('target-owner')).toMatchObject({ outcome: 'pass' });
   });
 
@@ -320,6 +369,10 @@ describe('what is selected', () => {
     expect(found.found).toContain('include "sales.orders"');
     expect(found.found).toContain('exclude "public.tmp_*"');
     expect(found.found).not.toContain('"public.*"');
+    expect(await check('table-patterns', { plan: { tables: { exclude: ['public.tmp_*'] } } })).toMatchObject({
+      outcome: 'warn',
+      found: expect.stringContaining('exclude "public.tmp_*"') as string,
+    });
   });
 
   it('names what is kept and needs what is left out', async () => {
@@ -525,8 +578,11 @@ describe('a role without rights', () => {
     const user = `maker${number}`;
     await onTarget.query(`create role ${user} login password '${target.password}'`);
     await onSource.query(
-      `create role shopper${number} login; alter table public.orders owner to shopper${number}; create extension pg_buffercache`,
+      `create role shopper${number} login; create role keeper${number}; create role reader${number}; create extension pg_buffercache;
+       alter table public.orders owner to shopper${number}; grant select on public.orders to reader${number};
+       create table public.kept (id int primary key); alter table public.kept owner to keeper${number}`,
     );
+    await onTarget.query(`create role keeper${number}; create role reader${number}`);
     const environment = { TARGET: target.url(database, user) };
     const { checks } = await preflight({ environment });
     const missing = ['target-create', 'target-own', 'target-replica-role', 'extension-privileges', 'roles'];
@@ -535,7 +591,22 @@ describe('a role without rights', () => {
       const found = checks.find((one) => one.name === name);
       if (found) await applyFix(onTarget, found);
     }
+    expect(checks.find(({ name }) => name === 'target-own')?.fix).toBe(`GRANT "keeper${number}" TO "${user}";`);
     const after = await preflight({ environment });
-    expect(failed(after.checks).filter((name) => missing.includes(name) && name !== 'target-own')).toEqual([]);
+    expect(failed(after.checks).filter((name) => missing.includes(name))).toEqual([]);
+  });
+
+  it('is never advised to become a superuser by membership', async () => {
+    const user = `humble${number}`;
+    await onTarget.query(
+      `create role ${user} login password '${target.password}'; create role aide${number} in role postgres`,
+    );
+    await onSource.query(
+      `create role aide${number}; create table public.aided (id int primary key); alter table public.aided owner to aide${number}`,
+    );
+    const found = await check('target-own', { environment: { TARGET: target.url(database, user) } });
+    expect(found).toMatchObject({ outcome: 'fail', fix: expect.stringContaining('needs a superuser') as string });
+    expect(found.found).toContain('postgres');
+    expect(found.fix).not.toContain('GRANT');
   });
 });

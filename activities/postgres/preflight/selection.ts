@@ -36,7 +36,7 @@ async function patterns(context: CheckContext): Promise<Finding> {
     list.filter((pattern) => !names.some(({ schema, name }) => matchesPattern(pattern, schema, name)));
   const [idleIncludes, idleExcludes] = [idle(include), idle(exclude)];
   const tables = await context.tables();
-  if (names.length === 0 && idleExcludes.length === 0 && include.every((pattern) => pattern === '*.*')) {
+  if (names.length === 0 && include.every((pattern) => pattern === '*.*')) {
     return { outcome: 'warn', found: 'the source has no table', expected: 'tables to migrate' };
   }
   const wrong = [
@@ -48,7 +48,7 @@ async function patterns(context: CheckContext): Promise<Finding> {
   }
   const schemas = [...new Set(names.map(({ schema }) => schema))];
   return {
-    outcome: 'fail',
+    outcome: idleIncludes.length > 0 ? 'fail' : 'warn',
     found: `${listed(wrong)} ${wrong.length === 1 ? 'matches' : 'match'} nothing`,
     expected: `names as they are in the database, case included; it has the schemas ${listed(schemas)}`,
     fix: 'correct plan.tables: each pattern is schema.table, with * and ?',
