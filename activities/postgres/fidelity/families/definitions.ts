@@ -35,7 +35,10 @@ const functions = inSchema(
   { name: `format('%I.%I(%s)', n.nspname, o.proname, pg_get_function_identity_arguments(o.oid))` },
 );
 
-/** Array, row and multirange types come and go with the type that they are of. */
+/**
+ * Array, row and multirange types come and go with the type that they are of. `typdefault` of a domain is text as the
+ * search_path of its creator wrote it, which pg_dump does not keep; of a base type it is the value itself.
+ */
 const types = inSchema(
   'type',
   'pg_type',
@@ -44,7 +47,8 @@ const types = inSchema(
   ${acl('o.typacl', 'T', 'o.typowner')} as privileges,
   (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = o.oid) as labels,
   case when o.typtype = 'd' then format_type(o.typbasetype, o.typtypmod) end as base,
-  case when o.typtype = 'd' then o.typnotnull end as "not null", case when o.typtype in ('d', 'b') then o.typdefault end as "default",
+  case when o.typtype = 'd' then o.typnotnull end as "not null",
+  case o.typtype when 'd' then pg_get_expr(o.typdefaultbin, 0) when 'b' then o.typdefault end as "default",
   case when o.typtype = 'd' then (select ${qualified('ln.nspname', 'l.collname')} from pg_collation l join pg_namespace ln on ln.oid = l.collnamespace where l.oid = o.typcollation) end as collation,
   (select concat_ws(', ', 'subtype ' || r.rngsubtype::regtype, 'collation ' || nullif(r.rngcollation, 0)::regcollation, 'operator class ' || (select ${qualified('cn.nspname', 'c.opcname')} from pg_opclass c join pg_namespace cn on cn.oid = c.opcnamespace where c.oid = r.rngsubopc),
     'canonical ' || r.rngcanonical, 'difference ' || r.rngsubdiff) from pg_range r where r.rngtypid = o.oid) as range,
@@ -118,13 +122,19 @@ const operatorFamilies = inSchema(
   },
 );
 
-/** The locale has had three columns over the versions. */
+const collationLocale = `coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', nullif(o.collcollate, ''))`;
+
+/**
+ * The locale has had three columns over the versions. A copy of "C" has no encoding, the same collation made by its locale
+ * has that of the database, and means the same in all.
+ */
 const collations = inSchema(
   'collation',
   'pg_collation',
   'coll',
-  `o.collprovider as provider, o.collisdeterministic as deterministic, nullif(o.collencoding, -1)::text as encoding,
-  coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', nullif(o.collcollate, '')) as locale,
+  `o.collprovider as provider, o.collisdeterministic as deterministic,
+  case when o.collprovider not in ('c', 'b') or ${collationLocale} not in ('C', 'POSIX') then nullif(o.collencoding, -1)::text end as encoding,
+  ${collationLocale} as locale,
   case when o.collprovider = 'c' then o.collctype end as "character type", to_jsonb(o) ->> 'collicurules' as rules`,
 );
 
