@@ -117,6 +117,11 @@ const planted: [sql: string, found: string][] = [
     `revoke execute on function pg_catalog.pg_notify(text, text) from public`,
     'privileges on a system object function pg_catalog.pg_notify(pg_catalog.text,pg_catalog.text): only target',
   ],
+  ['revoke usage on language sql from public', 'privileges on a system object language sql: only target'],
+  [
+    'revoke usage on type pg_catalog.float8 from public',
+    'privileges on a system object type double precision: only target',
+  ],
 ];
 
 /** What follows of itself from the planted changes. */

@@ -145,6 +145,39 @@ describe('the awkward database', () => {
   });
 });
 
+describe('privileges on system objects', () => {
+  it('are carried, also those that pg_dump leaves out, and put back to what the target had', async () => {
+    rig = await startSchemaRig(pair, 'hardened', async (url) => {
+      await createAwkwardRoles(url);
+      await onDatabase(url, (client) =>
+        client.query(`revoke execute on function pg_sleep(double precision), count("any") from public;
+          grant select on pg_authid to "Awkward Reader" with grant option; grant select (rolname), update (rolname) on pg_authid to awkward_app;
+          grant select on pg_subscription to public; revoke select on pg_stats from public;
+          grant create on schema pg_catalog to awkward_app; revoke usage on type float8 from public; grant usage on type float8 to awkward_app;
+          revoke usage on language sql from public; grant usage on language sql to awkward_app with grant option;
+          set role "Awkward Reader"; grant select on pg_authid to awkward_app`),
+      );
+    });
+    const { scope, schema, fidelity, targetUrl } = rig;
+    await onDatabase(targetUrl, (client) =>
+      client.query(`grant select on pg_authid to awkward_former with grant option; revoke execute on function pg_notify(text, text) from public;
+        set role awkward_former; grant select on pg_authid to public`),
+    );
+    const { inventory } = await rig.prepare();
+    const { carried } = await schema.carryDatabaseProperties({ scope });
+    expect(carried.filter((line) => line.startsWith('privileges on '))).toEqual(['privileges on language sql']);
+    await expect(schema.carryDatabaseProperties({ scope })).resolves.toEqual({ carried: [] });
+    const { differences } = await fidelity.compareFidelity({ scope, accept: [] });
+    expect(differences).toEqual([
+      'privileges on a system object function pg_catalog.pg_notify(pg_catalog.text,pg_catalog.text): only target',
+      'privileges on a system object table pg_catalog.pg_authid: privileges: only source (none), only target PUBLIC=SELECT/awkward_former, awkward_former=SELECT*/postgres',
+    ]);
+
+    await expect(schema.clearTarget({ scope, inventory })).resolves.toMatchObject({ left: [] });
+    await expect(schema.inspectUnchangedTarget({ scope, inventory })).resolves.toEqual({ differences: [] });
+  });
+});
+
 describe('a schema that cannot be restored', () => {
   it('changes nothing and names the object, its statement and what to do', async () => {
     rig = await startSchemaRig(pair, 'missing_role', async (url) => {

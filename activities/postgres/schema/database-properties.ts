@@ -1,13 +1,15 @@
-// What pg_dump leaves to --create: owner, comment, privileges, connection limit and settings of the database itself.
+// What pg_dump leaves to --create: owner, comment, privileges, connection limit and settings of the database itself. And what
+// it leaves out altogether: privileges on the languages of PostgreSQL itself.
 import type { Client } from 'pg';
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
 import { readDatabase } from '../fidelity/database-properties';
 import { quoteLiteral } from '../identifier';
 import type { PostgresScope } from '../scope';
-import { setPrivileges } from './privileges';
+import { renameOwner, setPrivileges } from './privileges';
 import { setConnectionLimit } from './restore-properties';
 import { readSettings, settingSql, type DatabaseSettings } from './settings';
+import { carryLanguagePrivileges, readSystemObjects } from './system-privileges';
 import { lockTargetSchema } from './target-lock';
 
 export function createDatabasePropertyActivities({ connections }: PostgresDependencies) {
@@ -23,6 +25,7 @@ export function createDatabasePropertyActivities({ connections }: PostgresDepend
         const source = await connections.withSession(scope.source, session, async (client) => ({
           properties: (await readDatabase(client)).properties,
           settings: await readSettings(client),
+          system: await readSystemObjects(client),
         }));
         return connections.withSession(scope.target, { ...session, side: 'target' }, async (target) => {
           await target.query('begin');
@@ -31,6 +34,7 @@ export function createDatabasePropertyActivities({ connections }: PostgresDepend
             ...(await carryOwner(target, source.properties)),
             ...(await carryOthers(target, source.properties)),
             ...(await carrySettings(target, source.settings)),
+            ...(await carryLanguagePrivileges(target, source.system)),
           ];
           await target.query('commit');
           return { carried };
@@ -69,10 +73,7 @@ async function carryOthers(target: Client, source: Properties): Promise<string[]
   const present = properties['privileges'] ?? '';
   const presentOwner = properties['owner'] ?? '';
   // Where the owner could not be carried, the owner's privileges are those of the target's own.
-  const wanted = privileges
-    .split('\n')
-    .map((line) => renamed(line, owner, presentOwner))
-    .join('\n');
+  const wanted = renameOwner(privileges, owner, presentOwner);
   if (wanted.split('\n').sort().join() !== present.split('\n').sort().join()) {
     await setPrivileges(target, `database ${name}`, presentOwner, present, wanted);
     carried.push('privileges');
@@ -81,11 +82,6 @@ async function carryOthers(target: Client, source: Properties): Promise<string[]
     carried.push(`connection limit ${source['connection limit']}`);
   }
   return carried;
-}
-
-function renamed(line: string, from: string, to: string): string {
-  const grantor = line.endsWith(`/${from}`) ? `${line.slice(0, -from.length)}${to}` : line;
-  return grantor.startsWith(`${from}=`) ? `${to}${grantor.slice(from.length)}` : grantor;
 }
 
 async function carrySettings(target: Client, source: DatabaseSettings[]): Promise<string[]> {

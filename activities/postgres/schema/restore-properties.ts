@@ -1,5 +1,6 @@
 // Puts back what was changed on objects that had been there before: owner, comment and privileges of the database, of its
-// schemas, extensions and languages, and the settings kept with the database. Runs inside the caller's transaction.
+// schemas, extensions and languages, privileges on system objects, and the settings kept with the database. Runs inside the
+// caller's transaction.
 import type { Client } from 'pg';
 import { readCatalog, type CatalogObject } from '../fidelity/catalog';
 import { readDatabase } from '../fidelity/database-properties';
@@ -7,6 +8,7 @@ import { quoteLiteral } from '../identifier';
 import type { Inventory } from './inventory';
 import { setPrivileges } from './privileges';
 import { readSettings, settingSql, type DatabaseSettings } from './settings';
+import { restoreSystemPrivileges } from './system-privileges';
 
 /** Family of the catalog -> what SQL calls it. */
 const words: Record<string, string> = { schema: 'schema', extension: 'extension', language: 'language' };
@@ -31,6 +33,7 @@ export async function restoreProperties(target: Client, before: Inventory): Prom
     await restoreObject(target, `database ${name}`, database, { family: 'database', properties });
     await setConnectionLimit(target, name, properties, database.properties);
   }
+  await restoreSystemPrivileges(target, before.catalog);
   await restoreSettings(target, before.settings);
 }
 

@@ -12,6 +12,7 @@ import {
   userSchema,
   type Family,
 } from './fragments';
+import { systemPrivileges } from './system-objects';
 
 const extensions: Family = {
   family: 'extension',
@@ -86,20 +87,6 @@ select format('of %I %son %s', pg_get_userbyid(d.defaclrole), case when d.defacl
   case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' when 'T' then 'types' when 'n' then 'schemas' else 'large objects' end) as name,
   coalesce(${aclWithoutDefault('d.defaclacl')}, '') as privileges
 from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace where n.oid is null or ${userSchema('n')}`,
-};
-
-/** Privileges on what PostgreSQL itself brought, where somebody has changed them. */
-const systemPrivileges: Family = {
-  family: 'privileges on a system object',
-  sql: () => `
-select format('%s %s', i.type, i.identity) as name, ${acl('o.acl', 'f', 'o.owner')} as privileges
-from (
-  select 'pg_proc'::regclass as class, p.oid, p.proacl as acl, p.proowner as owner from pg_proc p where p.oid < 16384
-  union all select 'pg_class', c.oid, c.relacl, c.relowner from pg_class c where c.oid < 16384 and c.relkind in ('r', 'v') and c.relacl is not null
-) o
-left join pg_init_privs b on b.classoid = o.class and b.objoid = o.oid and b.objsubid = 0
-cross join lateral pg_identify_object(o.class, o.oid, 0) i
-where o.acl is not null and (b.initprivs is null and o.class = 'pg_proc'::regclass or b.initprivs is distinct from o.acl and b.initprivs is not null)`,
 };
 
 /** By owner and privileges, so that a million of them stays a few lines; each one is compared by another activity. */

@@ -26,7 +26,8 @@ export const included = (relation: string): string => `not ${relation} = any($1:
 export const roleName = (oid: string): string =>
   `case ${oid} when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(${oid})) end`;
 
-const privileges = (exploded: string): string =>
+/** The normal form of an expression that gives privileges; empty when there are none. */
+export const privileges = (exploded: string): string =>
   `(select coalesce(string_agg(token, e'\\n' order by token collate "C"), '') from (
     select ${roleName('x.grantee')} || '=' || x.privilege_type || case when x.is_grantable then '*' else '' end || '/' || ${roleName('x.grantor')} as token
     from aclexplode(${exploded}) x) tokens)`;
