@@ -198,8 +198,12 @@ it('finds each planted difference, names it, and finds nothing else; what the pl
   );
   expect(extra).toEqual([]);
 
-  const accept = ['index public.people_gin', 'column public.evolved.added: default'];
+  const line = compared.differences.find((one) => one.startsWith('sequence public.downwards: cycles: ')) ?? '';
+  expect(line).toContain('source f, target t');
+  const accept = ['index public.people_gin', 'column public.evolved.added: default', line, 'index public.misspelt'];
   const accepted = await fidelity.compareFidelity({ scope, accept });
-  expect(accepted.total).toBe(compared.total - 2);
+  expect(accepted.total).toBe(compared.total - 3);
+  expect(accepted.unused).toEqual(['index public.misspelt']);
+  expect(accepted.accepted).toContain(`${line} (accepted by the plan)`);
   expect(accepted.accepted).toContain('index public.people_gin: only source (accepted by the plan)');
 });

@@ -1,5 +1,6 @@
 // Whether the target has the source's schema: every property of every object, after levelling what only the versions
-// differ in, and after asking the target how it would write the source's definitions.
+// differ in, and after asking the target how it would write the source's definitions. The grantor of a membership in a role is
+// not compared: it becomes the role that migrates. That of a privilege is, as the catalogs record it.
 import type { Client } from 'pg';
 import type { Catalog, CatalogObject } from './catalog';
 import { compareCatalogs, describe, type Difference } from './changes';
@@ -12,11 +13,13 @@ export interface Fidelity {
   accepted: string[];
   /** `identity: property: source …, target …`, all of them. */
   differences: string[];
+  /** Entries of `accept` that no difference answered to: misspelt, or mended since. */
+  unused: string[];
 }
 
 /**
  * Compares the catalogs; `target` is asked about definitions that differ as text, and is left as it was.
- * @param accept identities (`index public.a`) or identity and property (`index public.a: definition`) that may differ
+ * @param accept what may differ: identity (`index public.a`), identity and property (`index public.a: definition`), or a whole line of `differences`
  */
 export async function compareSchemas(
   source: Catalog,
@@ -31,14 +34,18 @@ export async function compareSchemas(
   const same = await findSameMeaning(target, all, right);
   const accepted: string[] = [];
   const differences: string[] = [];
+  const used = new Set<string>();
   for (const difference of all) {
     if (same.has(difference)) continue;
     const text = describe(difference, 'source', 'target');
-    const reason = acceptedBecause(difference, left, accept);
+    const entries = accept.filter((entry) => answersTo(entry, difference, text));
+    for (const entry of entries) used.add(entry);
+    const reason = entries.length > 0 ? 'accepted by the plan' : harmlessBecause(difference, left);
     if (reason === undefined) differences.push(text);
     else accepted.push(`${text} (${reason})`);
   }
-  return { compared: countProperties(left), accepted, differences };
+  const unused = accept.filter((entry) => !used.has(entry));
+  return { compared: countProperties(left), accepted, differences, unused };
 }
 
 /** What the newer version has and the older cannot have is left out on both sides. */
@@ -53,10 +60,11 @@ function levelled(catalog: Catalog, oldest: number): Catalog {
   return { major: catalog.major, objects: Object.fromEntries(objects) };
 }
 
-function acceptedBecause({ identity, property }: Difference, source: Catalog, accept: string[]): string | undefined {
-  if (accept.includes(identity) || (property !== undefined && accept.includes(`${identity}: ${property}`))) {
-    return 'accepted by the plan';
-  }
+function answersTo(entry: string, { identity, property }: Difference, line: string): boolean {
+  return entry === line || entry === identity || (property !== undefined && entry === `${identity}: ${property}`);
+}
+
+function harmlessBecause({ identity, property }: Difference, source: Catalog): string | undefined {
   const object = source.objects[identity];
   if (object?.family === 'extension' && property === 'version') {
     return 'each server has its own version of the extension';

@@ -17,6 +17,8 @@ export interface FidelityResult {
   differences: string[];
   /** How many differences there are in all. */
   total: number;
+  /** Entries of `accept` that no difference answered to; absent from results of earlier versions. */
+  unused?: string[];
   /** Everything, as JSON. */
   artifact: ArtifactReference;
 }
@@ -25,6 +27,7 @@ export function createFidelityActivities({ connections, artifacts }: PostgresDep
   return {
     /**
      * Compares the schemas of both databases object by object.
+     * @param accept differences that may be, by a line of an earlier report, by identity, or by identity and property
      * @param catalog the source as it was read earlier; without it the source is read now
      * @throws SourceUnavailable, TargetUnavailable (both retryable); differences are no error
      */
@@ -61,6 +64,7 @@ export function createFidelityActivities({ connections, artifacts }: PostgresDep
               accepted: fidelity.accepted.slice(0, listed),
               differences: fidelity.differences.slice(0, listed),
               total: fidelity.differences.length,
+              unused: fidelity.unused,
               artifact,
             };
           },
