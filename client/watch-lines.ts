@@ -98,7 +98,9 @@ function stateLines(previous: MigrationStatus | undefined, status: MigrationStat
     lines.push(`paused by ${plainText(paused.by)}: cutover resume ${migration} --by NAME`);
   if (!paused && previous?.paused) lines.push('resumed');
   if (blocked && blocked.failure !== previous?.blocked?.failure) {
-    const choices = ['retry', ...(blocked.skippable ? ['skip'] : []), 'rollback'].join(' | ');
+    const choices = ['retry', ...(blocked.skippable ? ['skip'] : []), ...(blocked.ending ? [] : ['rollback'])].join(
+      ' | ',
+    );
     lines.push(`blocked at ${blocked.step}: cutover ${choices} ${migration} --by NAME`);
   }
   if (copy && copy.measuredAt !== previous?.copy?.measuredAt) {

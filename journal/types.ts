@@ -205,7 +205,8 @@ export interface Journal {
   endedAt?: string;
   /** Why it is blocked, rolling back, or ended as it did. */
   reason?: string;
-  blocked?: { step: string; failure: string; skippable: boolean };
+  /** `ending`: it is going back or ending already, so a rollback is no choice. */
+  blocked?: { step: string; failure: string; skippable: boolean; ending?: boolean };
   paused?: { by: string; at: string; reason?: string };
   /** After it, going back means losing or streaming back what was written since. */
   pointOfNoReturnAt?: string;

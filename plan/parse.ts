@@ -97,7 +97,8 @@ function pathText(path: Path): string {
   );
 }
 
-function foundText(path: Path, value: unknown): string {
+/** A value as an error quotes it: at most 120 characters, secrets masked. */
+export function foundText(path: Path, value: unknown): string {
   if (typeof value === 'string' && (looksSecret(value) || /token|password|secret/i.test(String(path.at(-1)))))
     return 'a secret (not shown)';
   if (value === undefined) return 'nothing';

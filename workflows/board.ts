@@ -49,8 +49,8 @@ function gateLines(journal: Journal, gate: GateRecord): string[] {
 
 function blockedLines(journal: Journal): string[] {
   if (!journal.blocked) return [];
-  const { step, failure, skippable } = journal.blocked;
-  const choices = ['retry', ...(skippable ? ['skip'] : []), 'rollback'].join(' | ');
+  const { step, failure, skippable, ending } = journal.blocked;
+  const choices = ['retry', ...(skippable ? ['skip'] : []), ...(ending ? [] : ['rollback'])].join(' | ');
   return [
     `**Blocked at \`${step}\`**: ${oneLine(failure, 360)}`,
     `\`${signal(journal, 'retry', '{"by":"YOU"}')}\` (${choices})`,

@@ -42,10 +42,10 @@ export interface Listener {
 export function refuse(journal: Journal, name: string, why: string, by?: unknown): void {
   log.warn('message refused', { name, why });
   journal.refused.push({
-    name,
+    name: name.slice(0, 60),
     at: new Date(Date.now()).toISOString(),
     why,
-    ...(typeof by === 'string' ? { by } : {}),
+    ...(typeof by === 'string' ? { by: by.slice(0, 60) } : {}),
   });
   if (journal.refused.length > mostRefused) journal.refused.shift();
 }
@@ -91,7 +91,7 @@ export function listen(runbook: Runbook, listener: Listener): void {
     rollbackSignal,
     take('rollback', (payload) => {
       if (journal.outcome) return `the migration has ended (${journal.outcome})`;
-      if (runbook.rollingBack || runbook.interrupted) return 'a rollback is under way already';
+      if (runbook.ending) return 'the migration is going back or ending already';
       if (runbook.pastNoReturn) listener.rollbackAfterNoReturn(payload);
       else runbook.interrupt('rollback', `rollback asked for by ${payload.by}: ${payload.reason}`);
       return undefined;
@@ -119,7 +119,7 @@ export function listen(runbook: Runbook, listener: Listener): void {
     pauseSignal,
     take('pause', ({ by, reason }) => {
       if (journal.paused) return `paused already, by ${journal.paused.by}`;
-      if (runbook.rollingBack || journal.outcome) return 'a rollback or an end cannot be paused';
+      if (runbook.rollingBack || runbook.ending) return 'a rollback or an end cannot be paused';
       runbook.pause(by, reason);
       return undefined;
     }),
@@ -171,7 +171,7 @@ export function listen(runbook: Runbook, listener: Listener): void {
     refuse(
       journal,
       name,
-      `there is no signal "${name}"; signals are ${Object.keys(examples).join(', ')}`,
+      `there is no signal "${name.slice(0, 60)}"; signals are ${Object.keys(examples).join(', ')}`,
       (args[0] as { by?: unknown } | undefined)?.by,
     );
     runbook.show();

@@ -1,5 +1,6 @@
 // The messages that a migration understands: names, payloads, parsers. Shared by workflows, client and tests; no I/O, no Node.
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { foundText } from '../plan/parse';
 import type {
   Check,
   CopyProgress,
@@ -137,18 +138,29 @@ interface Payloads {
   tune: TuneRequest;
 }
 
+/** The journal keeps what people write; it must stay small. */
+const longestText = 1_000;
+
+/** A value as a refusal quotes it: short, and without anything that looks like a secret. */
+function shown(value: unknown): string {
+  return value === undefined ? 'nothing' : foundText([], value);
+}
+
 /** Checks the payload of a message; says what is wrong instead of throwing. */
 export function parseMessage<Name extends MessageName>(name: Name, payload: unknown): Parsed<Payloads[Name]> {
   if (payload === null || typeof payload !== 'object' || Array.isArray(payload)) {
     return {
       ok: false,
-      why: `found ${payload === undefined ? 'nothing' : JSON.stringify(payload)}, expected a JSON object such as ${examples[name]}`,
+      why: `found ${shown(payload)}, expected a JSON object such as ${examples[name]}`,
     };
   }
   const given = payload as Record<string, unknown>;
   const known: Field[] = fields[name];
   const wrong = known.flatMap((field) => problem(field, given[field.name]));
-  const unknown = Object.keys(given).filter((key) => !known.some((field) => field.name === key));
+  const unknown = Object.keys(given)
+    .slice(0, 5)
+    .map((key) => key.slice(0, 60))
+    .filter((key) => !known.some((field) => field.name === key));
   wrong.push(...unknown.map((key) => `${key} is not a field of ${name}`));
   if (name === 'tune' && Object.keys(given).length === 0)
     wrong.push('one of copyLanes and maxBytesPerSecond must be there');
@@ -159,7 +171,9 @@ export function parseMessage<Name extends MessageName>(name: Name, payload: unkn
 function problem(field: Field, value: unknown): string[] {
   if (value === undefined || value === null) return field.required ? [`${field.name} is missing`] : [];
   if (field.type === 'string') {
-    if (typeof value !== 'string') return [`${field.name} is ${JSON.stringify(value)}, expected text`];
+    if (typeof value !== 'string') return [`${field.name} is ${shown(value)}, expected text`];
+    if (value.length > longestText)
+      return [`${field.name} has ${value.length} characters, expected at most ${longestText}`];
     return value.trim() ? [] : [`${field.name} is empty`];
   }
   const least = field.type === 'positive integer' ? 1 : 0;
@@ -170,9 +184,7 @@ function problem(field: Field, value: unknown): string[] {
     (field.name !== 'copyLanes' || value <= 64);
   return fits
     ? []
-    : [
-        `${field.name} is ${JSON.stringify(value)}, expected a ${field.type}${field.name === 'copyLanes' ? ' up to 64' : ''}`,
-      ];
+    : [`${field.name} is ${shown(value)}, expected a ${field.type}${field.name === 'copyLanes' ? ' up to 64' : ''}`];
 }
 
 /** Literal payloads: the only help that the Web UI's dialogs show. */

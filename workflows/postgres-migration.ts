@@ -2,6 +2,7 @@
 // is undone by the compensation stack; after it, going back is a procedure of its own that says what it loses.
 import { ApplicationFailure, CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 import { parseDurationMs } from '../plan/duration';
+import { ruleOf } from '../plan/gates';
 import { describeIssues, parsePostgresPlan } from '../plan/parse';
 import type { PostgresPlan, PostgresPlanInput } from '../plan/postgres';
 import { describeReference } from '../plan/reference';
@@ -36,7 +37,7 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
   listen(runbook, {
     rollbackAfterNoReturn: (request) => wayBack.request(request),
     tune: (request) => {
-      if (runbook.journal.phase !== 'copy' && runbook.pastNoReturn) return 'the copy is over';
+      if (migration.copied) return 'the copy is over';
       migration.tuning = { ...migration.tuning, ...request };
       return undefined;
     },
@@ -59,11 +60,8 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
     await monitor(migration); // [6] [7]
     await accept(migration);
     await cleanUp(migration);
-    await retain(migration); // [7]
-    return await conclude(migration, 'completed', {
-      sourceFence: plan(migration).retire === 'keep-fenced',
-      targetFence: false,
-    });
+    const sourceFence = await retain(migration); // [7]
+    return await conclude(migration, 'completed', { sourceFence, targetFence: false });
   } catch (error) {
     return goBackAfterNoReturn(migration, error);
   }
@@ -71,11 +69,7 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
 
 function begin(input: PostgresPlanInput): PostgresMigration {
   const parsed = parsePostgresPlan(input);
-  if (!parsed.ok)
-    throw ApplicationFailure.nonRetryable(
-      `The plan is refused; nothing was started.\n${describeIssues(parsed.issues)}`,
-      'InvalidPlan',
-    );
+  if (!parsed.ok) throw refusePlan(describeIssues(parsed.issues));
   const { plan: parsedPlan } = parsed;
   const { name, strategy, source, target, tables } = parsedPlan;
   const journal = newJournal('postgres', {
@@ -93,49 +87,71 @@ function begin(input: PostgresPlanInput): PostgresMigration {
     scope: { migration: journal.migration, source, target, tables },
     performance: [],
     lanes: parsedPlan.copy.lanes,
+    maxBytesPerSecond: parsedPlan.copy.maxBytesPerSecond,
+    earlierDowntimeMs: 0,
+    givenUp: [],
   };
 }
+
+/** The failure for a plan that is wrong; status and details say so as well, for people who look there first. */
+function refusePlan(issues: string): ApplicationFailure {
+  const journal = newJournal('postgres', { name: 'refused', digest: '', source: 'unknown', target: 'unknown' });
+  journal.reason = `The plan is refused; nothing was started.\n${issues}`;
+  const runbook = new Runbook(journal, {});
+  runbook.ending = true;
+  listen(runbook, { rollbackAfterNoReturn: () => undefined, tune: () => 'the plan is refused' });
+  runbook.announce();
+  runbook.phase('failed');
+  return ApplicationFailure.nonRetryable(journal.reason, 'InvalidPlan');
+}
+
+/** Automatic gates give up after so many freezes that ran out of time; people may go on as long as they like. */
+const automaticAttempts = 3;
 
 /**
  * Prepares the target, opens the cutover gate, and moves under the fence. When the deadline passes before the switch, the source is reopened,
  * the target put back, and the cutover gate opens again for another try.
  */
 async function untilSwitched(migration: PostgresMigration): Promise<void> {
-  const { runbook } = migration;
-  const strategy = needed(strategies[plan(migration).strategy], 'strategy');
+  const { runbook, plan } = migration;
   for (let attempt = 1; ; attempt += 1) {
     const mark = runbook.mark();
     try {
       await prepareTarget(migration);
-      await strategy.beforeFence(migration);
+      await needed(strategies[plan.strategy], 'strategy').beforeFence(migration);
       runbook.phase('cutover');
       await runbook.gate('cutover', cutoverEvidence(migration, attempt));
-      await stopWrites(migration);
-      await runbook.withDeadline(
-        needed(parseDurationMs(plan(migration).maxDowntime), 'maxDowntime'),
-        `Writes may be stopped for ${plan(migration).maxDowntime}`,
-        async () => {
-          await fenceSource(migration);
-          await strategy.underFence(migration);
-          await validate(migration);
-          await switchApplication(migration);
-          runbook.pointOfNoReturn();
-        },
-      );
+      await freezeMoveAndSwitch(migration);
       return;
     } catch (error) {
       if (!(error instanceof Interrupted) || error.kind !== 'deadline') throw error;
-      const givenUp = await runbook.unwind(`${error.reason}: the source is open again`, mark);
-      if (givenUp.length > 0) throw notUndone(givenUp);
-      runbook.note(
-        `Attempt ${attempt}: ${error.reason}. The source takes writes again; the cutover gate will open for another try.`,
-      );
+      migration.givenUp.push(...(await runbook.unwind(`${error.reason}: the source is open again`, mark)));
+      runbook.note(`Attempt ${attempt}: ${error.reason}. The source takes writes again.`);
       runbook.clearInterruption();
+      if (migration.givenUp.length > 0) throw new Interrupted('rollback', 'the undo of an attempt was given up');
+      if (ruleOf(plan.gates, 'cutover') === 'auto' && attempt >= automaticAttempts) {
+        throw new Interrupted('rollback', `${attempt} attempts ran out of time`);
+      }
       delete runbook.journal.reason;
-      // So that an automatic gate does not run in circles without a breath.
+      migration.copied = false;
       await runbook.interruptible(() => sleep(attempt * 1_000, { summary: 'Before the next try' }));
     }
   }
+}
+
+/** The outage. Its clock starts when the application is asked to stop writing, or, where people stop it, with the fence. */
+async function freezeMoveAndSwitch(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan } = migration;
+  const limitMs = needed(parseDurationMs(plan.maxDowntime), 'maxDowntime');
+  if (!plan.application) await stopWrites(migration);
+  await runbook.withDeadline(limitMs, `Writes may be stopped for ${plan.maxDowntime}`, async () => {
+    if (plan.application) await stopWrites(migration);
+    await fenceSource(migration);
+    await needed(strategies[plan.strategy], 'strategy').underFence(migration);
+    await validate(migration);
+    await switchApplication(migration);
+    runbook.pointOfNoReturn();
+  });
 }
 
 function cutoverEvidence({ runbook, plan: { maxDowntime } }: PostgresMigration, attempt: number): string[] {
@@ -160,11 +176,10 @@ async function goBackBeforeNoReturn(migration: PostgresMigration, error: unknown
   if (!(error instanceof Interrupted) && !cancelled) throw error;
   const reason = error instanceof Interrupted ? error.reason : 'the workflow was cancelled';
   const rejected = error instanceof Interrupted && error.kind === 'rejected';
-  const givenUp = await runbook.unwind(reason);
-  const result = await conclude(migration, rejected ? 'rejected' : 'rolled-back', {
-    sourceFence: false,
-    targetFence: false,
-  });
+  runbook.ending = true;
+  const givenUp = [...migration.givenUp, ...(await runbook.unwind(reason))];
+  const fences = { sourceFence: false, targetFence: false };
+  const result = await conclude(migration, rejected ? 'rejected' : 'rolled-back', { ...fences, givenUp });
   if (givenUp.length > 0) throw notUndone(givenUp);
   if (cancelled) throw error;
   return result;
@@ -178,10 +193,15 @@ async function goBackAfterNoReturn(migration: PostgresMigration, error: unknown)
     return conclude(migration, 'rolled-back', { sourceFence: false, targetFence: true });
   }
   if (!isCancellation(error)) throw error;
+  runbook.ending = true;
   runbook.journal.reason =
     'cancelled after the point of no return: the target stays in use, since going back would lose its writes';
   runbook.clearInterruption();
-  await CancellationScope.nonCancellable(() => cleanUp(migration));
+  await CancellationScope.nonCancellable(async () => {
+    // Who cancels here must not leave the application unable to write to either side.
+    if (!runbook.journal.downtime?.endedAt) await resumeWrites(migration);
+    await cleanUp(migration);
+  });
   await conclude(migration, 'completed', { sourceFence: true, targetFence: false });
   throw error;
 }
@@ -191,10 +211,6 @@ function notUndone(givenUp: string[]): ApplicationFailure {
     `The migration could be neither finished nor undone. Given up: ${givenUp.join('; ')}. The report lists what is left; put it right by hand.`,
     'NotUndone',
   );
-}
-
-function plan(migration: PostgresMigration): PostgresPlan {
-  return migration.plan;
 }
 
 function planFacts({

@@ -3,6 +3,7 @@
 import {
   ApplicationFailure,
   CancellationScope,
+  CancelledFailure,
   condition,
   isCancellation,
   log,
@@ -39,6 +40,7 @@ export class Interrupted extends Error {
 
 interface Compensation {
   id: string;
+  needs: string[];
   title: string;
   undo: () => Promise<string | void>;
 }
@@ -47,6 +49,8 @@ export interface StepOptions<Result> {
   /** Pushed on the compensation stack before the action starts, so a step that half happened is undone. Idempotent. Returns one line for the journal. */
   undo?: () => Promise<string | void>;
   undoTitle?: string;
+  /** Steps whose undo must have worked (or been given up) before this one is tried. */
+  undoNeeds?: string[];
   skippable?: boolean;
   /** The application cannot write while this step runs. */
   downtime?: boolean;
@@ -61,7 +65,11 @@ export class Runbook {
   private answer?: { kind: 'retry' | 'skip'; by: string; reason?: string };
   private skippedUndo = new Set<string>();
   private phaseBeforeBlock?: string;
+  /** Compensations run: the forward path stands still. */
   rollingBack = false;
+  /** The migration only comes to its end now, or goes back for good: nothing can be asked for any more. */
+  ending = false;
+  private rollbackAfterUnwind?: Interrupted;
 
   constructor(
     readonly journal: Journal,
@@ -120,7 +128,7 @@ export class Runbook {
   ): Promise<Result | undefined> {
     await this.whilePaused();
     const record = this.begin(id, title, options);
-    if (options.undo) this.stack.push({ id, title: options.undoTitle ?? `Undo: ${title}`, undo: options.undo });
+    if (options.undo) this.compensate(id, options.undoTitle ?? `Undo: ${title}`, options.undo, options.undoNeeds);
     for (;;) {
       try {
         const result = await this.interruptible(action);
@@ -176,7 +184,15 @@ export class Runbook {
   private async blocked(record: StepRecord): Promise<{ kind: 'retry' | 'skip'; by: string; reason?: string }> {
     log.warn('step blocked', { step: record.id, failure: record.failure });
     this.answer = undefined;
-    this.journal.blocked = { step: record.id, failure: record.failure ?? '', skippable: record.skippable };
+    this.journal.blocked = {
+      step: record.id,
+      failure: (record.failure ?? '').replace(
+        /It is tried again by itself(; [^.]*)?\./g,
+        'It was tried several times$1, then retry.',
+      ),
+      skippable: record.skippable,
+      ...(this.ending ? { ending: true } : {}),
+    };
     const before = this.journal.phase;
     this.phase('blocked');
     this.show();
@@ -241,6 +257,7 @@ export class Runbook {
 
   /** Leaves the forward path: stops what runs, and makes the next step throw. The first reason counts. */
   interrupt(kind: InterruptKind, reason: string): void {
+    if (this.rollingBack && kind === 'rollback') this.rollbackAfterUnwind ??= new Interrupted(kind, reason);
     if (this.interruption) return;
     this.interruption = new Interrupted(kind, reason);
     // Who goes back does not wait for a resume.
@@ -252,9 +269,12 @@ export class Runbook {
     if (this.interruption && !this.rollingBack) throw this.interruption;
   }
 
-  /** After an interruption was dealt with and the forward path begins anew. */
+  /** After an interruption was dealt with and the forward path begins anew. @throws Interrupted when a rollback was asked for meanwhile */
   clearInterruption(): void {
     this.interruption = undefined;
+    const next = this.rollbackAfterUnwind;
+    this.rollbackAfterUnwind = undefined;
+    if (next && !this.ending) throw next;
   }
 
   get interrupted(): Interrupted | undefined {
@@ -314,7 +334,7 @@ export class Runbook {
     try {
       await this.untilClosed(gate);
     } catch (error) {
-      close(gate, 'withdrawn', this.now());
+      if (gate.state === 'open') close(gate, 'withdrawn', this.now());
       throw error;
     } finally {
       upsertSearchAttributes([{ key: gateKey, value: 'none' }]);
@@ -328,7 +348,8 @@ export class Runbook {
     const summary = `Gate ${gate.name}: ${gateWords[gate.name as GateName]}`;
     if (gate.closesAt) {
       const inTime = await this.wait(closed, summary, Date.parse(gate.closesAt) - this.now().getTime());
-      if (inTime) return;
+      // Decision and time limit may arrive together, after the worker was away: the decision was made in time.
+      if (inTime || closed()) return;
       if (gate.onTimeout === 'reject') {
         close(gate, 'timed-out', this.now());
         return;
@@ -340,6 +361,19 @@ export class Runbook {
 
   // ---- compensation --------------------------------------------------------------------------------------------
 
+  /** Puts a compensation on the stack that belongs to no step of ours: something that a person did. */
+  compensate(id: string, title: string, undo: Compensation['undo'], needs: string[] = []): void {
+    this.stack.push({ id, title, undo, needs });
+  }
+
+  /** As `ask`, again and again until it is approved: for what has to be done by hand before anything can go on. */
+  async insist(name: GateName, evidence: string[]): Promise<void> {
+    while ((await this.ask(name, evidence)) === 'rejected') {
+      this.note(`Gate ${name} opens again: what it asks for has to be done before anything can go on.`);
+      await this.wait(() => false, `Until gate ${name} opens again`, 10_000);
+    }
+  }
+
   /** A place on the compensation stack to unwind to. */
   mark(): number {
     return this.stack.length;
@@ -348,6 +382,8 @@ export class Runbook {
   /** From here on the undo stack means nothing any more: going back is another procedure. */
   pointOfNoReturn(): void {
     this.throwIfInterrupted();
+    if (CancellationScope.current().consideredCancelled)
+      throw new CancelledFailure('cancelled before the point of no return');
     this.stack = [];
     this.journal.pointOfNoReturnAt = this.now().toISOString();
     this.show();
@@ -355,7 +391,7 @@ export class Runbook {
 
   /**
    * Runs the compensations above `mark`, newest first, shielded from cancellation. One that fails lets the others go on and is tried again,
-   * with growing pauses, until it works or a person skips it. Returns what was given up.
+   * with growing pauses, until it works or a person skips it; only what needs its effect waits for it. Returns what was given up.
    */
   async unwind(reason: string, mark = 0): Promise<string[]> {
     return CancellationScope.nonCancellable(async () => {
@@ -368,11 +404,25 @@ export class Runbook {
       for (let round = 0; pending.length > 0; round += 1) {
         const failed: typeof pending = [];
         for (const item of pending) {
+          const waitsFor = pending.filter(
+            (other) =>
+              item.compensation.needs.includes(other.compensation.id) &&
+              other.record?.state !== 'undone' &&
+              other.record?.state !== 'skipped',
+          );
+          if (waitsFor.length > 0) {
+            failed.push(item);
+            continue;
+          }
           item.record ??= this.begin(`undo-${item.compensation.id}`, item.compensation.title, { skippable: true });
           if (!(await this.tryUndo(item.compensation, item.record))) failed.push(item);
         }
         pending = failed.filter(({ record }) => record?.state !== 'skipped');
-        if (pending.length > 0) await this.beforeUndoAgain(pending, round);
+        if (pending.length > 0)
+          await this.beforeUndoAgain(
+            pending.filter(({ record }) => record),
+            round,
+          );
         pending = pending.filter(({ record }) => record?.state !== 'skipped');
       }
       this.rollingBack = false;
@@ -401,10 +451,18 @@ export class Runbook {
     round: number,
   ): Promise<void> {
     // A server that comes back is noticed within a minute during the first half hour; after that, events must stay few.
-    const pauseMs = round < 30 ? Math.min(10_000 * 2 ** round, 60_000) : 600_000;
+    const pauseMs =
+      round < 30
+        ? Math.min(10_000 * 2 ** round, 60_000)
+        : Math.min(600_000 * 2 ** Math.floor((round - 30) / 100), 3_600_000);
     const first = pending[0];
     if (!first?.record) return;
-    this.journal.blocked = { step: first.record.id, failure: first.record.failure ?? '', skippable: true };
+    this.journal.blocked = {
+      step: first.record.id,
+      failure: first.record.failure ?? '',
+      skippable: true,
+      ending: true,
+    };
     this.answer = undefined;
     this.show();
     await condition(() => this.answer !== undefined, pauseMs, {

@@ -6,6 +6,7 @@ import {
   retrySignal,
   rollbackSignal,
   skipSignal,
+  tuneSignal,
 } from '../../workflows/messages';
 import { gateOpen, phaseIs, startWorkflowServer, until, type WorkflowServer } from '../fixtures/workflow-rig';
 
@@ -117,7 +118,7 @@ describe('the undo', () => {
       expect(world.calls.indexOf('stopCopy')).toBeLessThan(world.calls.indexOf('lowerFence'));
     }));
 
-  it('that fails lets the others go on, and is tried again until it works', () =>
+  it('that fails keeps waiting only what needs it, and is tried again until it works', () =>
     server.withWorker(async ({ start, world }) => {
       world.failNext('clearTarget');
       const handle = await start();
@@ -126,7 +127,7 @@ describe('the undo', () => {
       await until(handle, gateOpen('cutover'));
       await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
       await until(handle, ({ blocked }) => blocked?.step === 'undo-pre-data');
-      expect(world.calls).toContain('removeLedger');
+      expect(world.calls).not.toContain('removeLedger');
       await handle.signal(retrySignal, { by: 'anna' });
       expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
       expect(world.calls.filter((name) => name === 'clearTarget')).toHaveLength(2);
@@ -281,7 +282,137 @@ describe('a pause', () => {
       held.release();
       await handle.signal(resumeSignal, { by: 'anna' });
       expect(await handle.result()).toMatchObject({ outcome: 'completed' });
-      expect(world.calls.filter((name) => name === 'copyLane')).toHaveLength(2);
+      const copying = world.calls.slice(0, world.calls.indexOf('summarizeCopy'));
+      expect(copying.filter((name) => name === 'copyLane')).toHaveLength(2);
+    }));
+});
+
+describe('lanes', () => {
+  it('added by tune are waited for like the others', () =>
+    server.withWorker(async ({ start, world }) => {
+      const held = world.hold('copyLane');
+      const handle = await start({ gates: 'auto', copy: { lanes: 1 } });
+      await until(handle, () => world.calls.includes('copyLane'));
+      await handle.signal(tuneSignal, { copyLanes: 3 });
+      await until(handle, () => world.calls.filter((name) => name === 'copyLane').length === 3);
+      held.release();
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      expect(world.inputs.get('tuneCopy')).toMatchObject({ lanes: 3 });
+    }));
+
+  it('added by tune that fail for good block with their own failure, and a retry goes on', () =>
+    server.withWorker(async ({ start, world }) => {
+      const held = world.hold('copyLane');
+      const handle = await start({ gates: 'auto', copy: { lanes: 1 } });
+      await until(handle, () => world.calls.includes('copyLane'));
+      world.failNext('copyLane');
+      await handle.signal(tuneSignal, { copyLanes: 2 });
+      const status = await until(handle, phaseIs('blocked'));
+      expect(status.blocked?.failure).toContain('copyLane was made to fail');
+      held.release();
+      await handle.signal(retrySignal, { by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+    }));
+
+  it('tuned before the copy begin as tuned', () =>
+    server.withWorker(async ({ start, world }) => {
+      const handle = await start({
+        gates: { start: 'auto', accept: 'auto', 'retire-source': 'auto' },
+        copy: { lanes: 1 },
+      });
+      await until(handle, gateOpen('cutover'));
+      await handle.signal(tuneSignal, { copyLanes: 4 });
+      await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      expect(world.inputs.get('tuneCopy')).toMatchObject({ lanes: 4 });
+    }));
+});
+
+describe('a cancellation around the point of no return', () => {
+  it('during the switch undoes it', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold('switchDatastore');
+      const handle = await start({ gates: 'auto' });
+      await until(handle, () => world.calls.includes('switchDatastore'));
+      await handle.cancel();
+      await until(handle, () => world.calls.includes('switchDatastore~'));
+      // The switch back would be held like the switch.
+      world.release('switchDatastore');
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect(world.calls).toContain('clearTarget');
+      expect(world.inputs.get('switchDatastore')).toMatchObject({ to: 'source' });
+    }));
+
+  it('after it lets the application write again before anything else', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold('setNormalMode');
+      const handle = await start({ gates: 'auto' });
+      await until(handle, () => world.calls.includes('setNormalMode'));
+      await handle.cancel();
+      await until(handle, () => world.calls.includes('setNormalMode~'));
+      world.release('setNormalMode');
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect(world.calls.lastIndexOf('setNormalMode')).toBeGreaterThan(world.calls.indexOf('setNormalMode~'));
+      expect(world.calls).not.toContain('lowerFence');
+      expect((await until(handle, () => true)).downtime?.durationMs).toBeGreaterThan(0);
+    }));
+});
+
+describe('an undo that others depend on', () => {
+  it('keeps the target and the application as they are until the switch back has worked', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('switchDatastore', 7);
+      const handle = await start({ gates: 'auto' });
+      await until(handle, phaseIs('blocked'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
+      await until(handle, ({ blocked }) => blocked?.step === 'undo-switch-datastore');
+      expect(world.calls).toContain('lowerFence');
+      expect(world.calls).not.toContain('setNormalMode');
+      expect(world.calls).not.toContain('clearTarget');
+      world.failNext('switchDatastore', 0);
+      await handle.signal(retrySignal, { by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      expect(world.calls.slice(-9)).toEqual(
+        expect.arrayContaining(['setNormalMode', 'clearTarget', 'removeRoles', 'removeLedger']),
+      );
+    }));
+});
+
+describe('an ending', () => {
+  it('that blocks refuses a rollback, and goes on after a skip', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('findLeftovers', 100);
+      const handle = await start();
+      await until(handle, gateOpen('start'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
+      await until(handle, ({ blocked }) => blocked?.step === 'leftovers');
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'again' });
+      const status = await until(handle, ({ refused }) => refused.length > 0);
+      expect(status.refused[0]?.why).toContain('going back or ending already');
+      await handle.signal(skipSignal, { step: 'leftovers', by: 'anna', reason: 'the source is gone' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+    }));
+
+  it('going back by hand waits until the people have really done it', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.hold('watchTarget');
+      const handle = await start({ application: undefined, gates: { start: 'auto', cutover: 'auto' } });
+      for (const gate of ['stop-writes', 'switch-application']) {
+        await until(handle, gateOpen(gate));
+        await handle.signal(approveSignal, { gate, by: 'anna' });
+      }
+      await until(handle, phaseIs('monitor'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+      await until(handle, ({ loss }) => loss !== undefined);
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails', words: 'lose 42 writes' });
+      await until(handle, gateOpen('stop-writes'));
+      const lowered = (): boolean => world.calls.includes('lowerFence');
+      expect(lowered()).toBe(false);
+      await handle.signal(approveSignal, { gate: 'stop-writes', by: 'anna' });
+      await until(handle, gateOpen('switch-application'));
+      expect(lowered()).toBe(true);
+      await handle.signal(approveSignal, { gate: 'switch-application', by: 'anna' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
     }));
 });
 

@@ -1,12 +1,12 @@
 // The copy as the workflow sees it: lanes that each take the next chunk until none is left. Progress and exactly-once live in
 // the target's ledger; what is here is how many lanes run, pausing, tuning, and a measurement now and then.
-import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
 import { run } from '../activity-options';
-import { megabytes } from './preflight';
 import type { PostgresMigration } from './migration';
+import { megabytes } from './preflight';
 
 /** Progress is measured after this, then at ever longer distances: the number of events grows with the logarithm of the time. */
-const firstMeasurementMs = 5_000;
+const firstMeasurementMs = 2_000;
 const growth = 1.1;
 
 export async function copyTables(migration: PostgresMigration): Promise<void> {
@@ -28,13 +28,13 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
     'copy-data',
     'Copy the rows',
     async () => {
-      await runLanes(migration);
-      journal.copy = await run('quick', 'Measure the copy').measureCopy({ scope });
+      await copyAllChunks(migration);
       const summary = await run('long', 'Add up what was copied').summarizeCopy({ scope });
       journal.tables = summary.tables;
       journal.tablesNotListed = summary.tablesNotListed;
       migration.tables = summary.artifact;
       migration.rows = summary.rows;
+      migration.copied = true;
       return summary;
     },
     {
@@ -47,63 +47,89 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
   );
 }
 
-/** Runs lanes until every chunk is done. A pause stops them at once and starts them anew; the ledger knows where they were. */
-async function runLanes(migration: PostgresMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
-  migration.lanes = plan.copy.lanes;
-  migration.tuning = { copyLanes: plan.copy.lanes, maxBytesPerSecond: plan.copy.maxBytesPerSecond };
-  for (;;) {
+/** Runs lanes until every chunk is done. A pause stops them at once; resuming starts them anew, and the ledger knows where they were. */
+async function copyAllChunks(migration: PostgresMigration): Promise<void> {
+  const { runbook, scope } = migration;
+  const { lanes, maxBytesPerSecond } = migration;
+  migration.tuning = { copyLanes: lanes, maxBytesPerSecond, ...migration.tuning };
+  for (let round = 1; ; round += 1) {
     await runbook.whilePaused();
-    const lanes = new CancellationScope();
-    const around = new CancellationScope();
-    let done = false;
-    try {
-      const watching = around.run(() =>
-        Promise.all([measureNowAndThen(migration), tuneWhenAsked(migration, lanes), stopOnPause(migration, lanes)]),
-      );
-      watching.catch(() => undefined);
-      await handOverTuning(migration);
-      await lanes.run(() => runLanesFrom(migration, 0, lanes));
-      done = true;
-    } catch (error) {
-      if (!isCancellation(error) || !runbook.paused) throw error;
-    } finally {
-      around.cancel();
-    }
-    if (done) {
-      const progress = await run('quick', 'Is every chunk done').measureCopy({ scope });
-      runbook.journal.copy = progress;
-      if (progress.chunksDone >= progress.chunksTotal) return;
-    }
+    await handOverTuning(migration);
+    if ((await runLanes(migration)) === 'paused') continue;
+    const progress = await run('quick', 'Is every chunk done').measureCopy({ scope });
+    runbook.journal.copy = progress;
+    if (progress.chunksDone >= progress.chunksTotal) return;
+    // Chunks that nobody holds and nobody took: a crash has given them back. Looked at again, ever less often.
+    await sleep(round * 1_000, { summary: 'Before the chunks that are left' });
   }
 }
 
-/** One lane that fails for good stops the others; comes back only when all of them have really stopped. */
-async function runLanesFrom(migration: PostgresMigration, from: number, lanes: CancellationScope): Promise<void> {
-  const { scope } = migration;
-  const numbers = Array.from({ length: migration.lanes - from }, (_, index) => from + index);
-  const copying = numbers.map((lane) =>
-    run('long', `Copy lane ${lane + 1}`)
-      .copyLane({ scope, lane })
-      .catch((error: unknown) => {
-        lanes.cancel();
-        throw error;
-      }),
-  );
-  const failures = (await Promise.allSettled(copying)).flatMap((result) =>
-    result.status === 'rejected' ? [result.reason as Error] : [],
-  );
-  const first = failures.find((error) => !isCancellation(error)) ?? failures[0];
-  if (first) throw first;
+/** One set of lanes, to its end or until a pause has really stopped all of them. */
+async function runLanes(migration: PostgresMigration): Promise<'ended' | 'paused'> {
+  const { runbook } = migration;
+  const lanes = new CancellationScope();
+  const beside = new CancellationScope();
+  const group = new LaneGroup(migration, lanes);
+  const pause = { asked: false };
+  const stopOnPause = async (): Promise<void> => {
+    await condition(() => runbook.paused);
+    pause.asked = true;
+    lanes.cancel();
+  };
+  beside
+    .run(() => Promise.all([measureNowAndThen(migration), tuneWhenAsked(migration, group), stopOnPause()]))
+    .catch(() => undefined);
+  try {
+    group.grow(migration.lanes);
+    await group.untilAllHaveEnded();
+    return 'ended';
+  } catch (error) {
+    if (pause.asked && isCancellation(error)) return 'paused';
+    throw error;
+  } finally {
+    beside.cancel();
+  }
+}
+
+/** Lanes that run together: one that fails for good stops the others, and none is forgotten. */
+class LaneGroup {
+  private readonly lanes: Promise<unknown>[] = [];
+  private readonly failures: unknown[] = [];
+
+  constructor(
+    private readonly migration: PostgresMigration,
+    private readonly cancellation: CancellationScope,
+  ) {}
+
+  /** Starts as many lanes as are missing; fewer are wanted: the lanes read that from the ledger and end by themselves. */
+  grow(wanted: number): void {
+    const { scope } = this.migration;
+    for (let lane = this.lanes.length; lane < wanted; lane += 1) {
+      const copying = this.cancellation.run(() => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane }));
+      this.lanes.push(
+        copying.catch((error: unknown) => {
+          this.failures.push(error);
+          this.cancellation.cancel();
+        }),
+      );
+    }
+  }
+
+  /** @throws what a lane failed with; a cancellation only when nothing else was the cause */
+  async untilAllHaveEnded(): Promise<void> {
+    for (let known = 0; known < this.lanes.length;) {
+      known = this.lanes.length;
+      await Promise.all(this.lanes);
+    }
+    if (this.failures.length > 0) throw this.failures.find((error) => !isCancellation(error)) ?? this.failures[0];
+  }
 }
 
 async function measureNowAndThen({ runbook, scope }: PostgresMigration): Promise<void> {
   const started = runbook.now().getTime();
   for (;;) {
     const elapsed = runbook.now().getTime() - started;
-    await condition(() => false, Math.max(firstMeasurementMs, elapsed * (growth - 1)), {
-      summary: 'Until the copy is measured again',
-    });
+    await sleep(Math.max(firstMeasurementMs, elapsed * (growth - 1)), { summary: 'Until the copy is measured again' });
     try {
       runbook.journal.copy = await run('quick', 'Measure the copy').measureCopy({ scope });
       runbook.show();
@@ -114,12 +140,16 @@ async function measureNowAndThen({ runbook, scope }: PostgresMigration): Promise
   }
 }
 
-async function tuneWhenAsked(migration: PostgresMigration, lanes: CancellationScope): Promise<void> {
+async function tuneWhenAsked(migration: PostgresMigration, group: LaneGroup): Promise<void> {
   for (;;) {
     await condition(() => migration.tuning !== undefined);
-    const before = migration.lanes;
-    await handOverTuning(migration);
-    if (migration.lanes > before) void lanes.run(() => runLanesFrom(migration, before, lanes)).catch(() => undefined);
+    try {
+      await handOverTuning(migration);
+      group.grow(migration.lanes);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      migration.runbook.note('The tuning could not be handed over to the lanes; send it again.');
+    }
   }
 }
 
@@ -127,15 +157,8 @@ async function handOverTuning(migration: PostgresMigration): Promise<void> {
   const { scope, tuning } = migration;
   if (!tuning) return;
   migration.tuning = undefined;
-  await run('quick', 'Tune the copy').tuneCopy({
-    scope,
-    lanes: tuning.copyLanes,
-    maxBytesPerSecond: tuning.maxBytesPerSecond,
-  });
-  if (tuning.copyLanes !== undefined) migration.lanes = tuning.copyLanes;
-}
-
-async function stopOnPause({ runbook }: PostgresMigration, lanes: CancellationScope): Promise<void> {
-  await condition(() => runbook.paused);
-  lanes.cancel();
+  const { copyLanes, maxBytesPerSecond } = tuning;
+  await run('quick', 'Tune the copy').tuneCopy({ scope, lanes: copyLanes, maxBytesPerSecond });
+  migration.lanes = copyLanes ?? migration.lanes;
+  migration.maxBytesPerSecond = maxBytesPerSecond ?? migration.maxBytesPerSecond;
 }

@@ -24,11 +24,12 @@ export async function cleanUp({ runbook, scope }: PostgresMigration): Promise<vo
 export async function conclude(
   migration: PostgresMigration,
   outcome: Outcome,
-  kept: { sourceFence: boolean; targetFence: boolean },
+  { givenUp = [], ...kept }: { sourceFence: boolean; targetFence: boolean; givenUp?: string[] },
 ): Promise<MigrationResult> {
   return CancellationScope.nonCancellable(async () => {
     const { runbook, scope, plan } = migration;
     const { journal } = runbook;
+    runbook.ending = true;
     runbook.clearInterruption();
     const found = await runbook.step(
       'leftovers',
@@ -36,12 +37,12 @@ export async function conclude(
       () => run('long', 'Look for anything left behind').findLeftovers({ scope, kept }),
       { skippable: true, describe: describeLeftovers },
     );
-    journal.left = found ?? [unlooked()];
-    journal.outcome = outcome;
+    journal.left = [...(found ?? [unlooked()]), ...givenUp.map(notUndone), ...journal.artifacts.map(keptArtifact)];
+    if (givenUp.length === 0) journal.outcome = outcome;
     journal.endedAt = runbook.now().toISOString();
     if (journal.downtime && !journal.downtime.endedAt && outcome === 'completed')
       journal.downtime.endedAt = journal.endedAt;
-    runbook.phase(outcome);
+    runbook.phase(givenUp.length === 0 ? outcome : 'failed');
     const report = await runbook.step(
       'report',
       'Write the report',
@@ -90,5 +91,25 @@ function unlooked(): CreatedObject {
     name: 'could not be looked at',
     state: 'present',
     why: 'the look was skipped',
+  };
+}
+
+function notUndone(title: string): CreatedObject {
+  return {
+    kind: 'undo',
+    where: 'target',
+    name: title,
+    state: 'present',
+    why: 'it failed and was given up by a person: put it right by hand',
+  };
+}
+
+function keptArtifact({ name, url }: { name: string; url: string }): CreatedObject {
+  return {
+    kind: 'file',
+    where: 'artifacts',
+    name,
+    state: 'kept',
+    why: `the backup of the source, for as long as you keep it: ${url}`,
   };
 }

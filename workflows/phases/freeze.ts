@@ -7,8 +7,18 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
   const { application } = plan;
   runbook.phase('freeze');
-  runbook.journal.downtime = { startedAt: runbook.now().toISOString() };
+  beginDowntime(migration);
   if (!application) {
+    runbook.compensate(
+      'stop-writes',
+      'Say that the source takes writes again',
+      async () => {
+        endDowntime(migration);
+        runbook.note('The source takes writes again: take the application out of maintenance mode.');
+        return 'take the application out of maintenance mode';
+      },
+      ['fence', 'switch-application'],
+    );
     await runbook.gate('stop-writes', [
       'the plan names no application: put it into maintenance mode by hand',
       'the fence then ends every session but ours',
@@ -28,6 +38,7 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
     {
       downtime: true,
       undoTitle: 'Take the application back to normal mode on the source',
+      undoNeeds: ['fence', 'switch-datastore'],
       undo: async () => {
         await run('application', 'POST /admin/normal-mode').setNormalMode({ application });
         endDowntime(migration);
@@ -40,7 +51,7 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
 
 /** The fence on the source, and the proof that nothing writes behind it. */
 export async function fenceSource(migration: PostgresMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
+  const { runbook, scope } = migration;
   const side = 'source' as const;
   const former = await runbook.step(
     'inspect-access',
@@ -70,7 +81,6 @@ export async function fenceSource(migration: PostgresMigration): Promise<void> {
           side,
           former: access,
         });
-        if (!plan.application) endDowntime(migration);
         return lowered ? 'the source takes writes again' : 'the fence was not up';
       },
       describe: ({ endedSessions, holes }) =>
@@ -97,12 +107,19 @@ export async function proveSilence(
   );
 }
 
+/** The application cannot write any more. A freeze that was given up before counts as well. */
+export function beginDowntime(migration: PostgresMigration): void {
+  const { journal } = migration.runbook;
+  migration.earlierDowntimeMs = journal.downtime?.durationMs ?? 0;
+  journal.downtime = { startedAt: migration.runbook.now().toISOString() };
+}
+
 /** The application can write again, on whichever side. */
-export function endDowntime({ runbook }: PostgresMigration): void {
+export function endDowntime({ runbook, earlierDowntimeMs }: PostgresMigration): void {
   const { downtime } = runbook.journal;
   if (!downtime || downtime.endedAt) return;
   const now = runbook.now();
   downtime.endedAt = now.toISOString();
-  downtime.durationMs = now.getTime() - Date.parse(downtime.startedAt);
+  downtime.durationMs = earlierDowntimeMs + now.getTime() - Date.parse(downtime.startedAt);
   runbook.show();
 }

@@ -31,6 +31,13 @@ export interface PostgresMigration {
   /** Asked for by `tune` and not yet handed to the ledger. */
   tuning?: { copyLanes?: number; maxBytesPerSecond?: number };
   lanes: number;
+  maxBytesPerSecond: number;
+  /** Every row is on the target. */
+  copied?: boolean;
+  /** Of earlier freezes that were given up, in milliseconds. */
+  earlierDowntimeMs: number;
+  /** Compensations of earlier attempts that a person gave up. */
+  givenUp: string[];
 }
 
 /** A step that cannot have been skipped gives its result; a phase that needs what another left out is a defect. */

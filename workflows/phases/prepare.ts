@@ -61,6 +61,7 @@ export async function prepareTarget(migration: PostgresMigration): Promise<void>
     () => run('quick', 'Open the ledger on the target').prepareLedger({ scope }),
     {
       undoTitle: 'Remove the ledger from the target',
+      undoNeeds: ['pre-data', 'roles'],
       undo: async () =>
         (await run('quickUndo', 'Remove the ledger').removeLedger({ scope })).removed ? 'removed' : 'was not there',
     },
@@ -84,6 +85,7 @@ export async function prepareTarget(migration: PostgresMigration): Promise<void>
     () => run('long', 'Carry roles to the target').carryRoles({ scope, mode: plan.roles }),
     {
       undoTitle: 'Remove the roles that we created',
+      undoNeeds: ['pre-data'],
       undo: async () => {
         const { removed, kept } = await run('quickUndo', 'Remove created roles').removeRoles({ scope });
         for (const { role, why } of kept) runbook.note(`Role ${role} stays on the target: ${why}`);
@@ -117,6 +119,7 @@ export async function prepareTarget(migration: PostgresMigration): Promise<void>
     () => run('long', 'Restore the pre-data section on the target').restorePreData({ scope, archive }),
     {
       undoTitle: 'Put the target back as it was found',
+      undoNeeds: ['switch-datastore', 'switch-application', 'copy-data'],
       undo: () => putBackTarget(migration, inventory),
       describe: ({ objects }) => `${objects} objects in one transaction`,
     },

@@ -19,6 +19,13 @@ export async function switchApplication(migration: PostgresMigration): Promise<v
     },
   );
   if (!application) {
+    runbook.compensate('switch-application', 'Have the application pointed back at the source', async () => {
+      await runbook.insist('switch-application', [
+        'going back: if the application was pointed at the target, point it back at the source',
+        'keep it from writing; approve when that is done',
+      ]);
+      return 'pointed back by hand';
+    });
     await runbook.gate('switch-application', [
       'every validation has passed; the source is fenced',
       'point the application at the target, keep it from writing until you approve',

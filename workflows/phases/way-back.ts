@@ -6,28 +6,33 @@ import { run } from '../activity-options';
 import { refuse } from '../handlers';
 import type { RollbackRequest } from '../messages';
 import { describeFailure } from '../runbook';
-import { endDowntime } from './freeze';
+import { beginDowntime, endDowntime } from './freeze';
 import { needed, type PostgresMigration } from './migration';
+
+/** Words older than this were said of other figures. */
+const freshMs = 10 * 60_000;
 
 /** Answers rollback requests while the migration goes on watching the target. */
 export class WayBack {
-  private asked?: RollbackRequest;
+  private readonly asked: RollbackRequest[] = [];
 
   constructor(private readonly migration: PostgresMigration) {}
 
   request(request: RollbackRequest): void {
-    this.asked = request;
+    this.asked.push(request);
   }
 
   /** Runs beside the main path until the words were said. */
   async answerRequests(): Promise<void> {
     const { runbook } = this.migration;
     for (;;) {
-      await condition(() => this.asked !== undefined);
-      const { by, reason, words } = this.asked as RollbackRequest;
-      this.asked = undefined;
+      await condition(() => this.asked.length > 0);
+      const request = this.asked.shift();
+      if (!request) continue;
+      const { by, reason, words } = request;
       const { loss } = runbook.journal;
-      if (loss && words?.trim() === loss.words) {
+      if (loss && words?.trim() === loss.words && runbook.now().getTime() - Date.parse(loss.measuredAt) < freshMs) {
+        runbook.ending = true;
         runbook.interrupt('way-back', `rollback asked for by ${by}: ${reason}; accepted to ${loss.words}`);
         return;
       }
@@ -39,7 +44,7 @@ export class WayBack {
   private async askForWords(said?: string): Promise<string> {
     try {
       const { words, detail } = await measureLoss(this.migration);
-      const wrong = said === undefined ? '' : `the words were "${said}"; `;
+      const wrong = said === undefined ? '' : 'the words were not those of a measurement of the last ten minutes; ';
       return `${wrong}the target has taken writes since the switch (${detail[0] ?? 'none counted'}); to go back without them send rollback with "words": "${words}"`;
     } catch (error) {
       return `what would be lost could not be measured: ${describeFailure(error)}; send rollback again when the target can be reached`;
@@ -67,7 +72,9 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
   await CancellationScope.nonCancellable(async () => {
     const { runbook, plan, scope } = migration;
     const { application } = plan;
+    runbook.ending = true;
     runbook.clearInterruption();
+    beginDowntime(migration);
     runbook.journal.reason = reason;
     runbook.phase('rolling-back');
     const record: RollbackRecord = { startedAt: runbook.now().toISOString(), reason, steps: [] };
@@ -88,7 +95,7 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
 
     await row('maintenance-mode', async () => {
       if (!application) {
-        await runbook.ask('stop-writes', ['going back: put the application into maintenance mode by hand']);
+        await runbook.insist('stop-writes', ['going back: put the application into maintenance mode by hand']);
         return 'by hand';
       }
       await runbook.step('back-maintenance-mode', 'Put the application into maintenance mode', () =>
@@ -124,7 +131,9 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
     });
     await row('application-switched', async () => {
       if (!application) {
-        await runbook.ask('switch-application', ['going back: point the application at the source and let it write']);
+        await runbook.insist('switch-application', [
+          'going back: point the application at the source and let it write',
+        ]);
         return 'by hand';
       }
       await runbook.step('back-switch', `Switch the application back to ${application.switchSource}`, () =>
