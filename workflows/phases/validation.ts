@@ -68,6 +68,9 @@ export async function validate(migration: PostgresMigration): Promise<void> {
         accepted: compared.accepted,
         differences: compared.differences,
       };
+      const unused = compared.unused ?? [];
+      if (unused.length > 0)
+        runbook.note(`acceptDifferences names what is not there: ${unused.slice(0, 10).join(' | ')}`);
       if (compared.total > 0) {
         throw ApplicationFailure.nonRetryable(
           `${compared.total} differences between the schemas: ${compared.differences.slice(0, 10).join(' | ')}. Mend the target and retry, or roll back and accept them in the plan.`,
