@@ -24,7 +24,7 @@ describe('recorded histories', () => {
         if (existsSync(fileOf(name))) continue;
         await server.withWorker(async (rig) => {
           const handle = await scenario(rig);
-          writeFileSync(fileOf(name), `${JSON.stringify(historyToJSON(await handle.fetchHistory()))}\n`);
+          writeFileSync(fileOf(name), `${historyToJSON(await handle.fetchHistory())}\n`);
         });
       }
     }
