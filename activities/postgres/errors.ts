@@ -9,6 +9,7 @@ interface DriverError extends Error {
   code?: string;
   detail?: string;
   hint?: string;
+  where?: string;
 }
 
 const byState: [pattern: RegExp, type: FailureType | 'unavailable', advice: string][] = [
@@ -54,9 +55,9 @@ export function postgresFailure(error: unknown, side: Side, doing: string): Erro
   if (!(error instanceof Error) && !isNativeError(error))
     return failure('PreconditionFailed', `${doing} failed on the ${side}: ${String(error)}`);
   if (error.name === 'AbortError') return error;
-  const { code, hint } = error as DriverError;
+  const { code } = error as DriverError;
   const unavailable: FailureType = side === 'source' ? 'SourceUnavailable' : 'TargetUnavailable';
-  const said = [...withoutRows(error as DriverError), hint].filter(Boolean).join(' · ');
+  const said = withoutRows(error);
   const fromServer = code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !socketCodes.has(code);
   if (!fromServer) {
     return failure(
@@ -71,9 +72,32 @@ export function postgresFailure(error: unknown, side: Side, doing: string): Erro
   return failure(type, `${doing} failed on the ${side}: ${said} (SQLSTATE ${code}). ${advice}`, { sqlState: code });
 }
 
-/** Message and detail; data and integrity errors (classes 22 and 23) quote values of rows there, which must not reach a history. */
-function withoutRows({ code = '', message, detail }: DriverError): (string | undefined)[] {
-  if (code.startsWith('23')) return [message];
-  if (code.startsWith('22')) return [message.replace(/: ".*$/s, '')];
-  return [message, detail];
+/** Messages of class 22 quote the value; these stand in for them. */
+const dataErrors: Record<string, string> = {
+  '22001': 'a value is too long for its type',
+  '22003': 'a number is out of range for its type',
+  '22004': 'a null where none is allowed',
+  '22007': 'text that is no date or time',
+  '22008': 'a date or time is out of range',
+  '22012': 'division by zero',
+  '22021': 'bytes that are not valid in the encoding of the database',
+  '22023': 'a value that its function does not take',
+  '22P02': 'text that is not valid for its type',
+  '22P03': 'bytes that are not valid for their type',
+  '22P04': 'the stream of the copy is malformed',
+  '22P05': 'a character that the other encoding does not have',
+};
+
+/**
+ * What PostgreSQL said, without values of rows: data and integrity errors (classes 22 and 23) quote them in message, detail and hint.
+ * Of the context only the place is told: the function, or line and column of a COPY.
+ */
+export function withoutRows({ code = '', message, detail, hint, where = '' }: DriverError): string {
+  if (/^2[23]/.test(code)) {
+    const said = code.startsWith('22') ? (dataErrors[code] ?? 'a value was refused') : message;
+    const place = /^COPY .*?, line \d+(, column "?[^":]+"?)?/.exec(where)?.[0];
+    return place ? `${said} (${place})` : said;
+  }
+  const place = /^(PL\/pgSQL|SQL) function .*/.exec(where)?.[0];
+  return [message, detail, hint, place && `in ${place}`].filter(Boolean).join(' · ');
 }

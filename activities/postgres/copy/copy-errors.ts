@@ -1,4 +1,4 @@
-// Failures of a copy, told with the table and without its content: what PostgreSQL says of a refused row quotes the row.
+// Failures of a copy, told with the table and the side on which they happened.
 import { postgresFailure, type Side } from '../errors';
 import { StreamError } from './copy-stream';
 
@@ -13,20 +13,6 @@ export async function on<Result>(side: Side, call: Promise<Result>): Promise<Res
 
 /** `doing`: "Copying public.orders". Whatever does not say its side happened on the target. */
 export function copyFailure(error: unknown, doing: string): Error {
-  if (error instanceof StreamError) return postgresFailure(withoutContent(error.error), error.side, doing);
-  return postgresFailure(error instanceof Error ? withoutContent(error) : error, 'target', doing);
-}
-
-interface ServerError extends Error {
-  code?: string;
-  detail?: string;
-  where?: string;
-}
-
-function withoutContent(error: ServerError): ServerError {
-  const { code } = error;
-  if (!code || !/^(22|23)/.test(code)) return error;
-  const place = /^COPY .*?, line \d+(, column "?[^":]+"?)?/.exec(error.where ?? '')?.[0];
-  const said = code.startsWith('22') ? 'a value was refused' : error.message;
-  return Object.assign(new Error(place ? `${said} (${place})` : said), { code });
+  if (error instanceof StreamError) return postgresFailure(error.error, error.side, doing);
+  return postgresFailure(error, 'target', doing);
 }

@@ -3,7 +3,7 @@
 import { DatabaseError, type Client } from 'pg';
 import type { PostgresConnections } from '../connection';
 import { valueSettings } from '../copy/copy-format';
-import { postgresFailure } from '../errors';
+import { postgresFailure, withoutRows } from '../errors';
 import { takeTurns } from '../lanes';
 import type { PostgresScope } from '../scope';
 import { noteResult, type DigestSide, type Piece, type PieceResult } from './pieces';
@@ -94,5 +94,5 @@ async function readPiece(
 export function unreadable(error: unknown): { reason?: string } {
   if (!(error instanceof DatabaseError) || !error.code) return {};
   if (/^(08|57P|40|53)/.test(error.code)) return {};
-  return { reason: `${error.message} (SQLSTATE ${error.code})` };
+  return { reason: `${withoutRows(error)} (SQLSTATE ${error.code})` };
 }
