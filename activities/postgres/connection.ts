@@ -26,7 +26,30 @@ export const pinnedSettings: Readonly<Record<string, string>> = {
   lock_timeout: '0',
   statement_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  // A database or a role may carry its own of these.
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  quote_all_identifiers: 'off',
+  array_nulls: 'on',
+  // A worker that is gone without a word is noticed within a minute. No tcp_user_timeout: it would end a copy that only waits.
+  tcp_keepalives_idle: '30',
+  tcp_keepalives_interval: '10',
+  tcp_keepalives_count: '3',
 };
+
+/** Pinned where the server knows them (14, 14 and 17 on): at the start of a session an unknown name would be refused. */
+const settingsOfSomeVersions: Readonly<Record<string, string>> = {
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
+  // So that a backend whose worker was killed ends in the middle of its query, and does not keep its locks.
+  client_connection_check_interval: '10s',
+};
+
+/** Only Linux can check the client in every version that has the setting. */
+const pinKnownSql = `
+select pg_catalog.set_config(s.name, wanted.value, false)
+  from pg_catalog.pg_settings s join unnest($1::text[], $2::text[]) as wanted(name, value) on wanted.name = s.name
+ where s.name <> 'client_connection_check_interval' or pg_catalog.version() ~ 'linux'`;
 
 /** A role's own `default_transaction_read_only = on` must not stop us, and our own fence sets it. */
 const writable = { default_transaction_read_only: 'off' };
@@ -106,6 +129,7 @@ export class PostgresConnections {
       application_name: `${applicationNamePrefix} ${purpose}`,
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
       options: Object.entries(settings)
         .map(([key, value]) => `-c ${key}=${value.replaceAll(/([\\ ])/g, '\\$1')}`)
         .join(' '),
@@ -117,9 +141,21 @@ export class PostgresConnections {
     } catch (error) {
       throw postgresFailure(error, side, `Connecting by ${describeReference(reference)}`);
     }
+    // An abort while connecting has met no listener.
+    if (signal?.aborted) {
+      destroy(client);
+      signal.throwIfAborted();
+    }
     const cancel = (): void => void this.cancelRunning(config, client);
     signal?.addEventListener('abort', cancel, { once: true });
     client.once('end', () => signal?.removeEventListener('abort', cancel));
+    try {
+      await client.query(pinKnownSql, [Object.keys(settingsOfSomeVersions), Object.values(settingsOfSomeVersions)]);
+    } catch (error) {
+      destroy(client);
+      signal?.throwIfAborted();
+      throw postgresFailure(error, side, `Connecting by ${describeReference(reference)}`);
+    }
     return client;
   }
 
@@ -155,7 +191,7 @@ export class PostgresConnections {
       // The session is cut below in any case; the server notices at its next write.
     } finally {
       await canceller.end().catch(() => undefined);
-      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      destroy(client);
     }
   }
 
@@ -178,4 +214,8 @@ export class PostgresConnections {
       );
     }
   }
+}
+
+function destroy(client: Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }
