@@ -5,6 +5,7 @@ import { failureType } from '../../activities/errors';
 import { PostgresConnections } from '../../activities/postgres/connection';
 import { createFenceActivities, loweringSql, type FormerAccess } from '../../activities/postgres/fence';
 import { raisingSql } from '../../activities/postgres/fence/former';
+import { statisticsDelayMs } from '../../activities/postgres/fence/silence';
 import type { PostgresScope } from '../../activities/postgres/scope';
 import { startPostgres, type PostgresServer } from '../../local/postgres-server';
 
@@ -168,6 +169,44 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     expect([await stateOf(writer), await stateOf(late)]).toEqual(['ended', 'open']);
     expect(await fence().raise(former)).toMatchObject({ endedSessions: 1, raisedAt });
     expect(await stateOf(late)).toBe('ended');
+  });
+
+  it('stays down after its undo: a raise that still sleeps in its transaction is ended first', async () => {
+    const former = await fence().inspect();
+    const asleep = new Client({ connectionString: server.url(database), application_name: 'cutover fence' });
+    asleep.on('error', () => undefined);
+    await asleep.connect();
+    guests.push(asleep);
+    await asleep.query('begin');
+    await asleep.query(`select pg_advisory_xact_lock(hashtextextended('cutover fence', 0))`);
+    const mark = { migration: "it's-to-18", raisedAt: new Date().toISOString(), former };
+    for (const statement of raisingSql(mark)) await asleep.query(statement);
+    expect(await fence().lower(former)).toEqual({ lowered: false });
+    await expect(asleep.query('commit')).rejects.toThrow();
+    expect(await fence().up()).toEqual({ up: false });
+    expect(await fence().inspect()).toEqual(former);
+  });
+
+  it('is not raised by an attempt that wakes when it may have been given up', async () => {
+    const former = await fence().inspect();
+    const holder = await enter(database);
+    await holder.query(`select pg_advisory_lock(hashtextextended('cutover fence', 0))`);
+    const raised = typeOf(fence().raise(former));
+    await until(
+      async () =>
+        (await admin.query(`select from pg_locks where locktype = 'advisory' and not granted`)).rowCount === 1,
+    );
+    const now = Date.now.bind(Date);
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + 15_000);
+    await holder.end();
+    expect(await raised).toBe('NotReadyYet');
+    clock.mockRestore();
+    expect(await fence().up()).toEqual({ up: false });
+    expect(await fence().inspect()).toEqual(former);
+  });
+
+  it('waits for the statistics of servers that show them late', () => {
+    expect([140_012, 150_000, 180_004].map(statisticsDelayMs)).toEqual([1_200, 0, 0]);
   });
 
   it('refuses the database that another migration has fenced, and says how to open it by hand', async () => {

@@ -7,7 +7,7 @@ import { withHeartbeat } from '../../heartbeat';
 import type { PostgresScope } from '../scope';
 import { loweringSql, raisingSql, readAccess, type FenceMark, type FormerAccess } from './former';
 import { lookForWriters, readCounters, type WriteCounters } from './silence';
-import { awaitEntering, awaitNoPrepared, endSessions, findHoles } from './sessions';
+import { awaitEntering, awaitNoPrepared, endRaisers, endSessions, findHoles, raisingPurpose } from './sessions';
 
 export type { FormerAccess, FenceMark } from './former';
 export type { WriteCounters } from './silence';
@@ -31,6 +31,8 @@ export interface FenceRaised {
 
 const preparedWaitMs = 2_000;
 const sessionsWaitMs = 20_000;
+/** Below the heartbeat timeout of the activity (10 s), before which nobody gives an attempt up and undoes its fence. */
+const closeWithinMs = 9_000;
 const settings = { statement_timeout: '30s', lock_timeout: '10s' };
 
 /** Activities that raise, prove and lower the fence on either side. All are idempotent and look before they act. */
@@ -68,17 +70,20 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
      * Closes the door, ends all sessions of others, waits for prepared transactions.
      * @throws PreconditionFailed for prepared transactions that stay; AuthDenied; TargetConflict for another migration's fence; NotReadyYet (retryable)
      */
-    raiseFence: (request: FenceRequest & { former: FormerAccess }): Promise<FenceRaised> =>
-      within(request, 'fence', async (session, signal) => {
+    raiseFence: (request: FenceRequest & { former: FormerAccess }): Promise<FenceRaised> => {
+      const started = Date.now();
+      return within(request, raisingPurpose, async (session, signal) => {
         const { side, scope, former } = request;
-        const started = Date.now();
         const mark =
           ours((await readAccess(session, side)).mark, request) ??
-          (await close(session, { migration: scope.migration, former }, request, signal));
+          (await close(session, { migration: scope.migration, former }, request, () => {
+            signal.throwIfAborted();
+            requireInTime(started, request);
+          }));
         await awaitEntering(session, side, sessionsWaitMs, signal);
         const endedSessions = await endSessions(session, side, sessionsWaitMs, signal);
         await awaitNoPrepared(session, side, preparedWaitMs, signal);
-        const counters = await readCounters(session);
+        const counters = await readCounters(session, signal);
         const durationMs = Date.now() - started;
         return {
           endedSessions,
@@ -87,7 +92,8 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
           durationMs,
           counters,
         };
-      }),
+      });
+    },
 
     /**
      * Shows that nobody writes: two looks and a marker in the WAL. With `since`, also that nothing changed from that moment on.
@@ -110,9 +116,10 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
         return { ...proof, provedAt: new Date().toISOString() };
       }),
 
-    /** Puts back exactly what was before; nothing happens when our fence is not up. @throws SourceUnavailable, TargetUnavailable (retryable) */
+    /** Puts back exactly what was before; when our fence is not up, only ends attempts to raise it that are still there. @throws SourceUnavailable, TargetUnavailable (retryable) */
     lowerFence: (request: FenceRequest & { former: FormerAccess }): Promise<{ lowered: boolean }> =>
-      within(request, 'fence removal', async (session) => {
+      within(request, 'fence removal', async (session, signal) => {
+        await endRaisers(session, request.side, sessionsWaitMs, signal);
         return serialized(session, async () => {
           const { mark } = await readAccess(session, request.side);
           if (mark?.migration !== request.scope.migration) return { lowered: false };
@@ -125,20 +132,24 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
 
 export type FenceActivities = ReturnType<typeof createFenceActivities>;
 
-/** One transaction for mark and barrier: a worker killed half-way leaves either no fence or one that says what it is. */
+/**
+ * One transaction for mark and barrier: a worker killed half-way leaves either no fence or one that says what it is.
+ * @param stillWanted throws when the attempt may have been given up, so that one that wakes after the undo closes nothing
+ */
 async function close(
   session: Client,
   { migration, former }: { migration: string; former: FormerAccess },
   request: FenceRequest,
-  signal: AbortSignal,
+  stillWanted: () => void,
 ): Promise<FenceMark> {
-  await awaitNoPrepared(session, request.side, preparedWaitMs, signal);
+  await awaitNoPrepared(session, request.side, preparedWaitMs);
   return serialized(session, async () => {
     const existing = ours((await readAccess(session, request.side)).mark, request);
     if (existing) return existing;
     const mark = { migration, raisedAt: new Date().toISOString(), former };
     for (const statement of raisingSql(mark)) await session.query(statement);
-    signal.throwIfAborted();
+    // Up to the commit this session is there for `lowerFence` to end; one that begins after it is too late here.
+    stillWanted();
     return mark;
   });
 }
@@ -154,6 +165,15 @@ async function serialized<Result>(session: Client, work: () => Promise<Result>):
     await session.query('rollback').catch(() => undefined);
     throw error;
   }
+}
+
+function requireInTime(started: number, { side }: FenceRequest): void {
+  const ms = Date.now() - started;
+  if (ms <= closeWithinMs) return;
+  throw failure(
+    'NotReadyYet',
+    `The fence on the ${side} was not raised within ${closeWithinMs} ms but after ${ms} ms, and may have been given up meanwhile: nothing was changed. It is tried again by itself; look at the locks on the ${side} when that lasts.`,
+  );
 }
 
 function ours(mark: FenceMark | undefined, { scope, side }: FenceRequest): FenceMark | undefined {

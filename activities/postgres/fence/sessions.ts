@@ -15,6 +15,9 @@ export interface ForeignSession {
   description: string;
 }
 
+/** Of the session that raises a fence. */
+export const raisingPurpose = 'fence';
+
 const thisDatabase = `(select oid from pg_database where datname = current_database())`;
 /** A role without pg_read_all_stats is not shown what others' processes are: whoever has a role and does not replicate is a client then. */
 const kind = `coalesce(a.backend_type, case when a.usesysid is null then 'server process'
@@ -121,6 +124,27 @@ export async function endSessions(
       ),
   );
   return ended.size;
+}
+
+/** Waits until no other session of this role raises a fence on this database, ending those that do. @throws NotReadyYet after `timeoutMs` */
+export async function endRaisers(session: Client, side: Side, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  await until(
+    timeoutMs,
+    signal,
+    async () => {
+      const { rowCount } = await session.query(
+        `select pg_terminate_backend(a.pid) from pg_stat_activity a
+          where a.datid = ${thisDatabase} and a.pid <> pg_backend_pid() and a.usename = current_user
+            and a.application_name = ${quoteLiteral(`${applicationNamePrefix} ${raisingPurpose}`)}`,
+      );
+      return rowCount === 0;
+    },
+    () =>
+      failure(
+        'NotReadyYet',
+        `An older attempt to raise the fence on the ${side} has not ended after ${timeoutMs} ms. It is tried again by itself; end the session "${applicationNamePrefix} ${raisingPurpose}" there by hand when that lasts.`,
+      ),
+  );
 }
 
 const preparedSql = `select gid, owner, prepared::text as since from pg_prepared_xacts where database = current_database() order by prepared limit 20`;

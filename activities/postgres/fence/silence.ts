@@ -20,6 +20,11 @@ export interface WriteCounters {
 
 const betweenLooksMs = 100;
 
+/** Servers below 15 collect statistics in a process of its own and show them up to 500 ms old, sent up to 500 ms after the change. */
+export function statisticsDelayMs(serverVersion: number): number {
+  return serverVersion < 150_000 ? 1_200 : 0;
+}
+
 /** 2619, 3429: pg_statistic and pg_statistic_ext_data, which autoanalyze writes. */
 const countersSql = `
 select coalesce(sum(writes) filter (where not catalog), 0)::text as rows,
@@ -29,8 +34,10 @@ select coalesce(sum(writes) filter (where not catalog), 0)::text as rows,
           from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('r', 'm') and not c.relisshared and c.oid not in (2619, 3429) and n.nspname <> '${ledgerSchema}') t`;
 
-/** The counters now. */
-export async function readCounters(session: Client): Promise<WriteCounters> {
+/** The counters of everything that was done before the call. */
+export async function readCounters(session: Client, signal?: AbortSignal): Promise<WriteCounters> {
+  const version = await session.query<{ number: string }>(`select current_setting('server_version_num') as number`);
+  await sleep(statisticsDelayMs(Number(version.rows[0]?.number)), undefined, { signal });
   const { rows } = await session.query<{ rows: string; definitions: string }>(countersSql);
   return { rows: rows[0]?.rows ?? '0', definitions: rows[0]?.definitions ?? '0', measuredAt: new Date().toISOString() };
 }
@@ -42,13 +49,13 @@ interface Look {
   prepared: string[];
 }
 
-async function look(session: Client): Promise<Look> {
+async function look(session: Client, signal?: AbortSignal): Promise<Look> {
   const sessions = await foreignSessions(session);
   const writers = await openWriters(session);
   const prepared = (
     await session.query<{ gid: string }>('select gid from pg_prepared_xacts where database = current_database()')
   ).rows;
-  return { sessions, writers, prepared: prepared.map(({ gid }) => gid), counters: await readCounters(session) };
+  return { sessions, writers, prepared: prepared.map(({ gid }) => gid), counters: await readCounters(session, signal) };
 }
 
 /**
@@ -63,7 +70,7 @@ export async function lookForWriters(
   const { side, migration, former, since, signal } = options;
   const { database } = former;
   await awaitEntering(session, side, 5_000, signal);
-  const first = await look(session);
+  const first = await look(session, signal);
   const started = Date.now();
   const marker = await session.query<{ lsn: string }>(
     `select pg_logical_emit_message(true, 'cutover', $1)::text as lsn`,
@@ -72,7 +79,7 @@ export async function lookForWriters(
   const lsn = marker.rows[0]?.lsn ?? '';
   await sleep(betweenLooksMs, undefined, { signal });
   await awaitEntering(session, side, 5_000, signal);
-  const second = await look(session);
+  const second = await look(session, signal);
   const apartMs = Date.now() - started;
 
   const broken = [first, second].flatMap(describe);
