@@ -5,7 +5,6 @@ import type { ValidationRecord } from '../../journal/types';
 import { failure } from '../errors';
 import { withHeartbeat } from '../heartbeat';
 import type { PostgresDependencies } from '../dependencies';
-import { openCopyLedger } from './copy/chunks';
 import { copyFailure, on } from './copy/copy-errors';
 import { streamRows } from './copy/copy-stream';
 import { withCopySessions } from './copy/sessions';
@@ -17,6 +16,7 @@ import {
   type ObjectDescription,
   type SizedObject,
 } from './large-object-catalog';
+import { requireLedger } from './ledger';
 import { ledgerSchema, type PostgresScope } from './scope';
 
 /** A multiple of the page of a large object (2 kB); a piece that is all zeros is a hole and is not sent. */
@@ -32,7 +32,7 @@ export function createLargeObjectActivities({ connections }: PostgresDependencie
   return {
     /**
      * Copies every large object of the source that the ledger does not know yet; gives the totals of all of them.
-     * @throws TargetConflict when the target has an object of the same number that this migration did not make
+     * @throws TargetConflict when the target has an object of the same number that this migration did not make, or the ledger is gone
      */
     async copyLargeObjects({ scope }: { scope: PostgresScope }): Promise<{ objects: number; bytes: number }> {
       return withHeartbeat({ objectsDone: 0, objectsTotal: 0, bytesDone: 0 }, async (beat) => {
@@ -41,7 +41,7 @@ export function createLargeObjectActivities({ connections }: PostgresDependencie
           scope.target,
           { side: 'target', purpose: 'prepare large objects', signal },
           async (target) => {
-            await openCopyLedger(target, scope.migration);
+            await requireLedger(target, scope.migration);
             await target.query(`create table if not exists ${doneTable} (oid oid primary key, bytes bigint not null)`);
           },
         );

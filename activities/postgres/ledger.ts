@@ -19,21 +19,14 @@ create table if not exists ${ledgerSchema}.milestone (
 );
 `;
 
-/** Creates the ledger, or finds it. One migration owns a target. @throws TargetConflict when another migration owns it */
+/** Creates the ledger, or finds it; for `prepareLedger` alone. One migration owns a target. @throws TargetConflict when another migration owns it */
 export async function openLedger(target: Client, migration: string): Promise<void> {
   await target.query('begin');
   try {
     await target.query(`select pg_advisory_xact_lock(hashtextextended('${ledgerSchema} ledger', 0))`);
     await target.query(ddl);
     await target.query(`insert into ${ledgerSchema}.migration (id) values ($1) on conflict do nothing`, [migration]);
-    const { rows } = await target.query<{ id: string }>(`select id from ${ledgerSchema}.migration`);
-    const owner = rows[0]?.id;
-    if (owner !== migration) {
-      throw failure(
-        'TargetConflict',
-        `The target belongs to the migration "${owner}". Let that one end (roll it back or terminate it), then drop schema ${ledgerSchema} cascade on the target, or take another target.`,
-      );
-    }
+    requireOwner(await readOwner(target), migration);
     await target.query('commit');
   } catch (error) {
     await target.query('rollback').catch(() => undefined);
@@ -41,14 +34,41 @@ export async function openLedger(target: Client, migration: string): Promise<voi
   }
 }
 
+/**
+ * Finds the ledger and never makes it: an attempt that wakes after the undo must not revive it.
+ * @throws TargetConflict when it is gone or belongs to another migration
+ */
+export async function requireLedger(target: Client, migration: string): Promise<void> {
+  const owner = await readOwner(target);
+  if (owner === undefined) {
+    throw failure(
+      'TargetConflict',
+      `The ledger of ${migration} is gone from the target: the migration was undone. Start a new migration if it is still wanted.`,
+    );
+  }
+  requireOwner(owner, migration);
+}
+
 /** Whether the ledger is there and belongs to the migration. */
 export async function ownsLedger(target: Client, migration: string): Promise<boolean> {
+  return (await readOwner(target)) === migration;
+}
+
+async function readOwner(target: Client): Promise<string | undefined> {
   const { rows } = await target.query<{ there: string | null }>(
     `select to_regclass('${ledgerSchema}.migration')::text as there`,
   );
-  if (!rows[0]?.there) return false;
+  if (!rows[0]?.there) return undefined;
   const owner = await target.query<{ id: string }>(`select id from ${ledgerSchema}.migration`);
-  return owner.rows[0]?.id === migration;
+  return owner.rows[0]?.id;
+}
+
+function requireOwner(owner: string | undefined, migration: string): void {
+  if (owner === migration) return;
+  throw failure(
+    'TargetConflict',
+    `The target belongs to the migration "${owner}". Let that one end (roll it back or terminate it), then drop schema ${ledgerSchema} cascade on the target, or take another target.`,
+  );
 }
 
 /** Removes the ledger if the migration owns it; nothing happens when it is gone. */

@@ -3,6 +3,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';
 import { failureType } from '../../activities/errors';
 import type { LaneProgress } from '../../activities/postgres/copy/lane';
+import { createRoleActivities } from '../../activities/postgres/roles';
 import { copyAll, copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
 import { until } from '../fixtures/until';
@@ -148,6 +149,8 @@ describe('lanes', () => {
     await pair.target.restart();
     await rig.reopenTarget();
     expect((await rig.target.query('select from public.unlogged limit 1')).rowCount).toBe(0);
+    await rig.activities.prepareLedger({ scope: rig.scope });
+    await rig.activities.planChunks({ scope: rig.scope, chunkMegabytes: 1 });
     await expect(rig.activities.summarizeCopy({ scope: rig.scope })).rejects.toThrow(/chunks of the copy are not in/);
     await rig.activities.copyLane({ scope: rig.scope, lane: 0 });
     expect((await rig.activities.summarizeCopy({ scope: rig.scope })).rows).toBe(String(rowsTotal));
@@ -261,6 +264,7 @@ describe('a target that is not as expected', () => {
     const rig = await freshRig();
     const { scope, activities } = rig;
     await rig.target.query(`insert into public.small values (77, 'not ours')`);
+    await activities.prepareLedger({ scope });
     const error: unknown = await activities.planChunks({ scope, chunkMegabytes: 1 }).catch((thrown: unknown) => thrown);
     expect(failureType(error)).toBe('TargetConflict');
     expect(String(error)).toContain('public.small');
@@ -270,6 +274,7 @@ describe('a target that is not as expected', () => {
   it('is named when a table or column is missing', async () => {
     const rig = await freshRig();
     await rig.target.query('drop table public.small; alter table public.large drop column body');
+    await rig.activities.prepareLedger({ scope: rig.scope });
     const error: unknown = await rig.activities
       .planChunks({ scope: rig.scope, chunkMegabytes: 1 })
       .catch((thrown: unknown) => thrown);
@@ -297,6 +302,25 @@ describe('a target that is not as expected', () => {
     const error: unknown = await rig.activities.prepareLedger({ scope: other }).catch((thrown: unknown) => thrown);
     expect(failureType(error)).toBe('TargetConflict');
     expect(await rig.activities.stopCopy({ scope: other })).toEqual({ ended: 0 });
+  });
+
+  it('that was undone is not made again by an attempt that wakes late', async () => {
+    const rig = await freshRig();
+    const { activities, scope } = rig;
+    await activities.prepareLedger({ scope });
+    expect(await activities.removeLedger({ scope })).toEqual({ removed: true });
+    const roles = createRoleActivities(rig.dependencies);
+    for (const late of [
+      () => activities.planChunks({ scope, chunkMegabytes: 1 }),
+      () => activities.copyLargeObjects({ scope }),
+      () => activities.compareTables({ scope, checksum: 'all', lanes: 1, attempt: 'late' }),
+      () => roles.carryRoles({ scope, mode: 'create' }),
+    ]) {
+      const error: unknown = await late().catch((thrown: unknown) => thrown);
+      expect(failureType(error)).toBe('TargetConflict');
+      expect(String(error)).toContain('the migration was undone');
+    }
+    expect((await rig.target.query(`select from pg_namespace where nspname = 'cutover'`)).rowCount).toBe(0);
   });
 });
 

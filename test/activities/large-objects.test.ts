@@ -16,6 +16,7 @@ let rig: CopyRig;
 beforeAll(async () => {
   pair = await startPair();
   rig = await copyRig(pair, fill);
+  await rig.activities.prepareLedger({ scope: rig.scope });
 });
 afterAll(async () => {
   await rig.end();
@@ -69,6 +70,7 @@ describe('large objects', () => {
   it('of somebody else on the target are not overwritten', async () => {
     const other = await copyRig(pair, `select lo_from_bytea(4711, 'ours')`);
     await other.target.query(`select lo_from_bytea(4711, 'theirs')`);
+    await other.activities.prepareLedger({ scope: other.scope });
     const error: unknown = await other.activities
       .copyLargeObjects({ scope: other.scope })
       .catch((thrown: unknown) => thrown);

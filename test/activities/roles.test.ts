@@ -63,6 +63,7 @@ describe.each(pairs)('roles from PostgreSQL %i to %i', (from, to) => {
     await onTarget.query(
       `create role existing login; create role existing_group nologin; alter role existing set statement_timeout = '9s'`,
     );
+    await openLedger(onTarget, scope.migration);
   });
   afterAll(async () => {
     await Promise.all([onSource.end(), onTarget.end()]);
@@ -234,6 +235,9 @@ describe.each(pairs)('roles from PostgreSQL %i to %i', (from, to) => {
     await onTarget.query(
       `create role mover login createrole password '${target.password}'; grant create on database shop to mover`,
     );
+    await onTarget.query('set role mover');
+    await openLedger(onTarget, scope.migration);
+    await onTarget.query('reset role');
     const { created, withoutPassword, leftOut } = await activities('mover').carryRoles({ scope, mode: 'create' });
     expect(created).toContain('app');
     expect(withoutPassword).toEqual(['app', 'boss']);

@@ -5,7 +5,7 @@ import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresDependencies } from '../../dependencies';
 import { quoteQualified } from '../identifier';
-import { openLedger } from '../ledger';
+import { openLedger, requireLedger } from '../ledger';
 import { ledgerSchema, type PostgresScope } from '../scope';
 import { listTables, type SelectedTable } from '../tables';
 import { copyLedgerDdl } from './chunk-ledger';
@@ -28,7 +28,7 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
   return {
     /**
      * Cuts the selected tables into chunks of about `chunkMegabytes` and notes them in the ledger. Planned already: gives what was planned.
-     * @throws PreconditionFailed when the target lacks a table or a column; TargetConflict when a table holds rows already (neither retryable)
+     * @throws PreconditionFailed when the target lacks a table or a column; TargetConflict when a table holds rows already, or the ledger is gone (none retryable)
      */
     async planChunks({
       scope,
@@ -42,7 +42,7 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
           scope.target,
           { side: 'target', purpose: 'plan copy', signal: beat.signal },
           async (target) => {
-            await openCopyLedger(target, scope.migration);
+            await requireLedger(target, scope.migration);
             const before = await summary(target);
             if (before) {
               await removeSetting(target, 'stopped');
@@ -84,13 +84,12 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
   };
 }
 
-/** The ledger with the copy's tables. @throws TargetConflict as `openLedger` */
+/** Makes the ledger with the copy's tables, or finds it. @throws TargetConflict as `openLedger` */
 export async function openCopyLedger(target: Client, migration: string): Promise<void> {
   await openLedger(target, migration);
   await target.query(`select pg_advisory_lock(hashtextextended('${ledgerSchema} ledger', 0))`);
   try {
     await target.query(copyLedgerDdl);
-    await target.query(`insert into ${ledgerSchema}.unlogged_alive default values on conflict do nothing`);
   } finally {
     await target.query(`select pg_advisory_unlock(hashtextextended('${ledgerSchema} ledger', 0))`);
   }
@@ -272,6 +271,8 @@ async function writePlan(
      from jsonb_to_recordset($1::jsonb) as c(id int, table_id int, kind text, lower bigint, upper bigint, bytes_estimated bigint)`,
     [JSON.stringify(chunks)],
   );
+  // Only here: later, its absence is what tells of a crash.
+  await target.query(`insert into ${ledgerSchema}.unlogged_alive default values on conflict do nothing`);
   await writeSetting(target, 'planned', 'yes');
 }
 

@@ -5,7 +5,7 @@ import type { ArtifactReference } from '../../artifacts/store';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresDependencies } from '../../dependencies';
 import { valueSettings } from '../copy/copy-format';
-import { openLedger } from '../ledger';
+import { requireLedger } from '../ledger';
 import type { PostgresScope } from '../scope';
 import { matchesPattern } from '../tables';
 import { findDifferences } from './bisect';
@@ -49,7 +49,7 @@ export function createDigestActivities(dependencies: PostgresDependencies) {
     /**
      * Exact counts of all selected tables, and the digest of every row of those in `checksum`, on both sides.
      * What differs or could not be read is in the records; that is a result, not an error.
-     * @throws SourceUnavailable, TargetUnavailable (retryable; goes on from what was read)
+     * @throws SourceUnavailable, TargetUnavailable (retryable; goes on from what was read); TargetConflict when the ledger is gone
      */
     async compareTables({ scope, checksum, lanes, attempt }: CompareTablesInput): Promise<ComparedTables> {
       const started = Date.now();
@@ -57,7 +57,7 @@ export function createDigestActivities(dependencies: PostgresDependencies) {
         const session = { purpose: 'compare tables', signal: beat.signal, settings: { ...valueSettings } };
         return connections.withSession(scope.source, { ...session, side: 'source' }, (source) =>
           connections.withSession(scope.target, { ...session, side: 'target' }, async (target) => {
-            await openLedger(target, scope.migration);
+            await requireLedger(target, scope.migration);
             await target.query(digestDdl);
             const relations = {
               source: await listRelations(source, scope),

@@ -2,7 +2,7 @@
 // All are carried in one transaction on the target that also notes in the ledger what was made, so that undo takes away that and nothing else.
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
-import { openLedger, ownsLedger } from '../ledger';
+import { ownsLedger, requireLedger } from '../ledger';
 import type { PostgresScope } from '../scope';
 import { carry, type CarriedRoles } from './carry';
 import { readNeededRoles } from './needed';
@@ -30,7 +30,7 @@ export function createRoleActivities({ connections }: PostgresDependencies) {
           scope.target,
           { side: 'target', purpose: 'carry roles', signal },
           async (target) => {
-            await openLedger(target, scope.migration);
+            await requireLedger(target, scope.migration);
             return inTransaction(target, () => carry(target, needed, hashes, mode));
           },
         );
