@@ -5,6 +5,7 @@ import type { Say } from './binaries/search';
 import { startPostgres, type PostgresServer } from './postgres-server';
 import { startTemporal, type TemporalOptions, type TemporalServer } from './temporal-server';
 
+export { ensureClientTools } from './binaries/postgres-client';
 export interface StackOptions {
   /** Kept and used again, with a folder for each server. Without it every server has a temporary one. */
   folder?: string;

@@ -33,7 +33,10 @@ async function dev(terminal: Terminal, { postgres = false, port: temporalPort, u
   const { interrupted } = terminal;
   const say = (line: string): void => terminal.error(`${line}\n`);
   const folder = resolve('.cutover');
-  const stack = await loadStack().startStack({
+  const { ensureClientTools, startStack } = loadStack();
+  // Without them preflight says what to do; everything else can be looked at all the same.
+  await ensureClientTools(say, terminal.environment).catch((error: unknown) => say(String(error)));
+  const stack = await startStack({
     folder,
     postgres,
     temporal: { preferDefaults: true, port: temporalPort, uiPort },

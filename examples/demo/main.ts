@@ -1,12 +1,13 @@
 // `npm run demo`: a live shop moves from PostgreSQL 15 to 18 under load, first rolled back on purpose in the middle, then for real.
 // Exit code 0 only if no acknowledged write is missing or doubled and validation found nothing.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { Command, InvalidArgumentError } from 'commander';
 import pg from 'pg';
 import pc from 'picocolors';
+import { ensureClientTools } from '../../local/binaries/postgres-client';
 import { startStack, type Stack } from '../../local/stack';
 import { formatDurationMs } from '../../plan/duration';
 import type { PostgresPlanInput } from '../../plan/postgres';
@@ -15,6 +16,7 @@ import type { postgresMigration } from '../../workflows';
 import { compareLedger, type LedgerComparison } from '../application/compare-ledger';
 import { startApplication, type RunningApplication } from '../application/server';
 import { defaultRows, loadSampleData } from '../sample-data/load';
+import { freshFolder } from './folder';
 import { Narrator } from './narrator';
 import { startWorkerProcess, type WorkerProcess } from './worker-process';
 
@@ -35,10 +37,10 @@ const heading = (text: string): void => say(`\n${pc.bold(pc.inverse(` ${text} `)
 
 async function demo(options: DemoOptions): Promise<boolean> {
   const folder = resolve(options.folder);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  freshFolder(folder);
 
   heading('The stack: Temporal with its Web UI, PostgreSQL 15 and 18');
+  await ensureClientTools((line) => say(pc.dim(`  ${line}`)));
   const stack = await startStack({
     folder: join(folder, 'stack'),
     temporal: { preferDefaults: true },
