@@ -2,7 +2,7 @@
 // Written beside its final place, synced, renamed: whole or absent. Content is streamed, never held in memory.
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -46,11 +46,11 @@ class FileStore implements ArtifactStore {
     const temporary = join(folder, incoming, `${hostname()}.${process.pid}.${randomUUID()}`);
     this.writing.add(temporary);
     try {
-      await mkdir(dirname(temporary), { recursive: true });
+      await mkdir(dirname(temporary), { recursive: true, mode: 0o700 });
       await this.sweep(dirname(temporary));
       const { sha256, bytes } = await write(temporary, content);
       const path = join(folder, sha256.slice(0, 2), `${sha256}-${pathSafe(name)}`);
-      await mkdir(dirname(path), { recursive: true });
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       await rename(temporary, path);
       await syncFolder(dirname(path));
       return { url: pathToFileURL(path).href, sha256, bytes, name };
@@ -210,6 +210,8 @@ export function pathSafe(text: string): string {
 async function write(path: string, content: ArtifactContent): Promise<{ sha256: string; bytes: number }> {
   if (typeof content === 'function') {
     await content(path);
+    // A dump holds every row: nobody else's business, whatever the umask of the tool that wrote it.
+    await chmod(path, 0o600);
     await syncFile(path);
     return { sha256: await digest(path), bytes: (await stat(path)).size };
   }

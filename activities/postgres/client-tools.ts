@@ -1,6 +1,6 @@
 // pg_dump and pg_restore as child processes: found, asked for their version, run without a shell, ended on cancellation.
 // Connection settings, passwords among them, go over by environment, never by argument.
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 
 export interface ClientTools {
   /** Absolute paths of one matching set; undefined where the tool was not found. */
@@ -35,6 +35,8 @@ export function runTool(
         ...options.environment,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own: what a wrapper script has started is ended with it.
+      detached: true,
     });
     const stdout: Buffer[] = [];
     let stderr = '';
@@ -44,8 +46,8 @@ export function runTool(
       for (const line of chunk.toString().split('\n')) if (line) options.onStderr?.(line);
     });
     const stop = (): void => {
-      child.kill('SIGTERM');
-      setTimeout(() => child.kill('SIGKILL'), 5_000).unref();
+      endGroup(child, 'SIGTERM');
+      setTimeout(() => endGroup(child, 'SIGKILL'), 5_000).unref();
     };
     options.signal?.addEventListener('abort', stop, { once: true });
     child.once('error', reject);
@@ -55,4 +57,12 @@ export function runTool(
       else resolve({ stdout: Buffer.concat(stdout).toString(), stderr, exitCode: exitCode ?? 1 });
     });
   });
+}
+
+function endGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch {
+    // It has ended already.
+  }
 }

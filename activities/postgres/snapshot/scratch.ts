@@ -63,6 +63,7 @@ export async function restoreToScratch(
     };
     const args = [
       '--exit-on-error',
+      '--no-subscriptions',
       '--no-owner',
       '--no-privileges',
       '--no-password',
