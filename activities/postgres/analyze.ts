@@ -54,7 +54,8 @@ async function analyzeStatements(target: ClientBase, scope: PostgresScope): Prom
     if (kind !== 'p' || (!only && root !== null)) return false;
     return roots.has(root ?? `${schema}.${name}`) || matchesSelection(scope.tables, schema, name);
   });
-  const views = others.filter(({ kind, schema, name }) => kind === 'm' && matchesSelection(scope.tables, schema, name));
+  // Whatever view is there has travelled: the target was empty.
+  const views = others.filter(({ kind }) => kind === 'm');
   return [
     ...parents.map(({ schema, name }) => `analyze ${only ? 'only ' : ''}${quoteQualified(schema, name)}`),
     ...[...tables.filter(({ partitionOf }) => only || partitionOf === undefined), ...views].map(

@@ -1,8 +1,9 @@
 // What is compared: every selected table, and materialized views. Partitioned parents hold no rows of their own.
-import type { ClientBase } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import { ledgerSchema } from '../scope';
 import type { PostgresScope } from '../scope';
-import { listTables, matchesSelection } from '../tables';
+import { readExcluded } from '../schema/excluded';
+import { listTables } from '../tables';
 
 export interface Relation {
   schema: string;
@@ -52,9 +53,9 @@ export interface MaterializedView extends Relation {
   query: string;
 }
 
-/** The selected materialized views, in order of schema and name. */
+/** The materialized views that travel: all but those over tables that are left out. In order of schema and name. */
 export async function listMaterializedViews(
-  client: ClientBase,
+  client: Client,
   { tables: selection }: PostgresScope,
 ): Promise<MaterializedView[]> {
   const { rows } = await client.query<
@@ -71,8 +72,9 @@ export async function listMaterializedViews(
      order by n.nspname collate "C", c.relname collate "C"`,
     [ledgerSchema],
   );
+  const leftOut = new Set((await readExcluded(client, selection)).map(identityOf));
   return rows
-    .filter(({ schema, name }) => matchesSelection(selection, schema, name))
+    .filter((view) => !leftOut.has(identityOf(view)))
     .map(({ schema, name, columns, bytes, pages, populated, query }) => ({
       schema,
       name,
