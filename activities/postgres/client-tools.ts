@@ -1,6 +1,7 @@
 // pg_dump and pg_restore as child processes: found, asked for their version, run without a shell, ended on cancellation.
 // Connection settings, passwords among them, go over by environment, never by argument.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { failure } from '../errors';
 
 export interface ClientTools {
   /** Absolute paths of one matching set; undefined where the tool was not found. */
@@ -18,7 +19,14 @@ export interface ToolRun {
   exitCode: number;
 }
 
-/** Runs a tool to its end; a signal ends it with SIGTERM, then SIGKILL after 5 s. Exit codes are the caller's to judge. */
+const stdoutLimitBytes = 64 * 1024 * 1024;
+const patienceMs = 5_000;
+
+/**
+ * Runs a tool to its end. A signal ends it and what it has started: SIGTERM, then SIGKILL after 5 s. Exit codes are the caller's to judge.
+ * Settles some 5 s after the tool's exit at the latest, whatever it has left behind that keeps its output open.
+ * @throws PreconditionFailed when it prints more than 64 MiB; the signal's reason; the system's error when it cannot be started
+ */
 export function runTool(
   path: string,
   args: string[],
@@ -40,21 +48,46 @@ export function runTool(
     });
     const stdout: Buffer[] = [];
     let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    let stdoutBytes = 0;
+    let flood: Error | undefined;
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (flood) return;
+      stdoutBytes += chunk.length;
+      if (stdoutBytes <= stdoutLimitBytes) return void stdout.push(chunk);
+      stdout.length = 0;
+      flood = failure(
+        'PreconditionFailed',
+        `${path} printed more than 64 MiB and was ended. Find out what it prints; nothing that is run here should say so much.`,
+      );
+      stop();
+    });
     child.stderr.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString()).slice(-65_536);
       for (const line of chunk.toString().split('\n')) if (line) options.onStderr?.(line);
     });
     const stop = (): void => {
       endGroup(child, 'SIGTERM');
-      setTimeout(() => endGroup(child, 'SIGKILL'), 5_000).unref();
+      setTimeout(() => endGroup(child, 'SIGKILL'), patienceMs).unref();
     };
     options.signal?.addEventListener('abort', stop, { once: true });
-    child.once('error', reject);
-    child.once('close', (exitCode) => {
+    let closing: NodeJS.Timeout | undefined;
+    const settle = (exitCode: number | null): void => {
+      clearTimeout(closing);
       options.signal?.removeEventListener('abort', stop);
+      child.stdout.destroy();
+      child.stderr.destroy();
       if (options.signal?.aborted) reject(options.signal.reason as Error);
+      else if (flood) reject(flood);
       else resolve({ stdout: Buffer.concat(stdout).toString(), stderr, exitCode: exitCode ?? 1 });
+    };
+    child.once('error', (error) => {
+      options.signal?.removeEventListener('abort', stop);
+      reject(error);
+    });
+    child.once('close', settle);
+    child.once('exit', (exitCode) => {
+      // A little later than SIGKILL, which closes the pipes of nearly everything.
+      closing = setTimeout(() => settle(exitCode), patienceMs + 500);
     });
   });
 }

@@ -50,6 +50,8 @@ export function createLargeObjectActivities({ connections }: PostgresDependencie
             connections,
             { scope, purpose: 'copy large objects', signal },
             async (source, target) => {
+              // Nobody comes back for objects that a crash takes away after this activity has answered.
+              await target.query('set synchronous_commit = on');
               await target.query(`create temporary table piece (oid oid, at bigint, data bytea) on commit delete rows`);
               await target.query('alter table pg_temp.piece alter data set storage external');
               const all = await on('source', listObjects(source));

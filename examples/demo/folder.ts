@@ -2,17 +2,22 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Why the folder is left alone: for the caller of the command to mend. */
+export class FolderRefused extends Error {}
+
 const marker = '.cutover-demo';
 
-/** Makes the folder, or empties it if an earlier demo made it. @throws Error when it holds something else, or a demo that still runs */
+/** Makes the folder, or empties it if an earlier demo made it. @throws FolderRefused when it holds something else, or a demo that still runs */
 export function freshFolder(folder: string): void {
   const mark = join(folder, marker);
   if (existsSync(folder) && readdirSync(folder).length > 0) {
     if (!existsSync(mark))
-      throw new Error(`--folder is ${folder}, which is not empty and was not made by the demo; name another one`);
+      throw new FolderRefused(
+        `--folder is ${folder}, which is not empty and was not made by the demo; name another one`,
+      );
     const pid = Number(readFileSync(mark, 'utf8'));
     if (isAlive(pid))
-      throw new Error(
+      throw new FolderRefused(
         `--folder is ${folder}, where the demo with pid ${pid} still runs; stop that one or name another folder`,
       );
     rmSync(folder, { recursive: true, force: true });
@@ -26,7 +31,8 @@ function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    // Somebody else's process may not be signalled, but it is there.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

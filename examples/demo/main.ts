@@ -16,7 +16,7 @@ import type { postgresMigration } from '../../workflows';
 import { compareLedger, type LedgerComparison } from '../application/compare-ledger';
 import { startApplication, type RunningApplication } from '../application/server';
 import { defaultRows, loadSampleData } from '../sample-data/load';
-import { freshFolder } from './folder';
+import { FolderRefused, freshFolder } from './folder';
 import { Narrator } from './narrator';
 import { startWorkerProcess, type WorkerProcess } from './worker-process';
 
@@ -336,5 +336,5 @@ const command = new Command('npm run demo --')
 
 command.parseAsync().catch((error: unknown) => {
   process.stderr.write(`the demo failed: ${describeFailure(error)}\n`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof FolderRefused ? 2 : 1;
 });

@@ -17,15 +17,7 @@ export async function validate(migration: PostgresMigration): Promise<void> {
     'compare-rows',
     'Compare every row of every table',
     async () => {
-      attempt += 1;
-      // A crash of the target empties unlogged tables; the ledger knows, and a lane copies them again.
-      await run('long', 'Copy again what a crash of the target has emptied').copyLane({ scope, lane: 0 });
-      const compared = await run('long', 'Digest every table in both databases').compareTables({
-        scope,
-        checksum: validation.checksum,
-        lanes: plan.copy.lanes,
-        attempt: `${journal.runId}-${attempt}`,
-      });
+      const compared = await compareRows(migration, () => `${journal.runId}-${(attempt += 1)}`);
       migration.tables = compared.artifact;
       journal.tables = mergeTables(journal.tables ?? [], compared.tables);
       journal.tablesNotListed = compared.tablesNotListed;
@@ -121,6 +113,24 @@ export async function validate(migration: PostgresMigration): Promise<void> {
       ),
     { downtime: true, skippable: true, describe: describeRecords },
   );
+}
+
+/**
+ * A crash of the target empties unlogged tables; the ledger knows, and a lane copies them again. That may happen between the lane and the
+ * comparison, or during it: then both are done once more.
+ */
+async function compareRows({ plan, scope }: PostgresMigration, nextAttempt: () => string) {
+  const repair = () => run('long', 'Copy again what a crash of the target has emptied').copyLane({ scope, lane: 0 });
+  await repair();
+  for (;;) {
+    const compared = await run('long', 'Digest every table in both databases').compareTables({
+      scope,
+      checksum: plan.validation.checksum,
+      lanes: plan.copy.lanes,
+      attempt: nextAttempt(),
+    });
+    if (compared.unequal === 0 || (await repair()).chunks === 0) return compared;
+  }
 }
 
 /** Smoke tests through the application, once it writes to the target. */

@@ -1,11 +1,12 @@
 // Down to the rows: which keys of an unequal table are missing, extra or different. Both databases sort their rows into buckets by a
-// hash of the key; only rows of unequal buckets are looked at, and of them only key and digest leave the database.
+// hash of the key; only rows of unequal buckets are looked at, and of them only key, digest and number leave the
+// database: at most `rowsLookedAt` a side, so that memory is bounded whatever the table.
 import type { ClientBase } from 'pg';
 import { bucketRowsSql, bucketsSql, type Hash } from './row-digest';
 import { nameOf, type Relation } from './relations';
 
 /** Rows of unequal buckets looked at on each side; beyond, numbers become "at least". */
-const rowsLookedAt = 200_000;
+const rowsLookedAt = 100_000;
 const keysShown = 20;
 const keyLength = 200;
 const smallBits = 12;
@@ -19,13 +20,17 @@ interface Bucket {
   low: string;
 }
 
-/** Lines as the report prints them: `sales.orders key=(42): missing on the target`, at most 20 and a count. */
+/**
+ * Lines as the report prints them: `sales.orders key=(42): missing on the target`, at most 20 and a count. Where even the smallest
+ * unequal bucket has more different rows than `limit`, only how many rows there are in it.
+ */
 export async function findDifferences(
   source: ClientBase,
   target: ClientBase,
   relation: Relation,
   rows: number,
   hash: Hash,
+  limit = rowsLookedAt,
 ): Promise<string[]> {
   const bits = rows > largeRows ? largeBits : smallBits;
   const sql = bucketsSql(relation, hash, bits);
@@ -34,15 +39,23 @@ export async function findDifferences(
   const looked: number[] = [];
   let sum = 0;
   for (const { bucket, rows: inBucket } of unequal) {
-    if (looked.length > 0 && sum + inBucket > rowsLookedAt) break;
+    if (looked.length > 0 && sum + inBucket > limit) break;
     looked.push(bucket);
     sum += inBucket;
   }
   const rowsSql = bucketRowsSql(relation, hash, bits);
   const [left, right] = await Promise.all([
-    source.query<KeyedRow>(rowsSql, [looked]),
-    target.query<KeyedRow>(rowsSql, [looked]),
+    source.query<KeyedRow>(rowsSql, [looked, limit + 1]),
+    target.query<KeyedRow>(rowsSql, [looked, limit + 1]),
   ]);
+  if (left.rows.length > limit || right.rows.length > limit) {
+    const inLooked = (buckets: Bucket[]): number =>
+      buckets.filter(({ bucket }) => looked.includes(Number(bucket))).reduce((sum, { rows }) => sum + Number(rows), 0);
+    return [
+      `${nameOf(relation)}: differs among ${inLooked(here.rows)} rows on the source and ${inLooked(there.rows)} on the target, too many to be told apart` +
+        (looked.length < unequal.length ? `; ${unequal.length - looked.length} more parts of the table differ` : ''),
+    ];
+  }
   const atLeast = looked.length < unequal.length ? 'at least ' : '';
   return relation.key
     ? keyedDifferences(nameOf(relation), left.rows, right.rows, atLeast)
@@ -66,6 +79,8 @@ export interface KeyedRow {
   /** `(42,abc)`; null where the table has no key. */
   key: string | null;
   digest: string;
+  /** How many rows of this key and digest. */
+  rows: string;
 }
 
 /** By key. A key that is there more than once (a broken unique index) counts with all of its rows. */
@@ -78,9 +93,10 @@ export function keyedDifferences(table: string, source: KeyedRow[], target: Keye
     const there = right.get(key);
     if (!there) return [{ key, kind: 'missing on the target' }];
     if (!here) return [{ key, kind: 'extra on the target' }];
-    if (here.length !== there.length)
-      return [{ key, kind: `${here.length} times on the source, ${there.length} on the target` }];
-    return here.join() === there.join() ? [] : [{ key, kind: 'different' }];
+    const [timesHere, timesThere] = [total(here), total(there)];
+    if (timesHere !== timesThere)
+      return [{ key, kind: `${timesHere} times on the source, ${timesThere} on the target` }];
+    return textOf(here) === textOf(there) ? [] : [{ key, kind: 'different' }];
   });
   const shown = differing.slice(0, keysShown).map(({ key, kind }) => `${table} key=${shortened(key)}: ${kind}`);
   const more = differing.length - shown.length;
@@ -95,7 +111,7 @@ export function keylessDifferences(table: string, source: KeyedRow[], target: Ke
   let onlySource = 0;
   let onlyTarget = 0;
   for (const digest of new Set([...left.keys(), ...right.keys()])) {
-    const surplus = (left.get(digest)?.length ?? 0) - (right.get(digest)?.length ?? 0);
+    const surplus = total(left.get(digest)) - total(right.get(digest));
     if (surplus > 0) onlySource += surplus;
     else onlyTarget -= surplus;
   }
@@ -104,16 +120,25 @@ export function keylessDifferences(table: string, source: KeyedRow[], target: Ke
   ];
 }
 
-function grouped(rows: KeyedRow[], by: (row: KeyedRow) => string): Map<string, string[]> {
-  const groups = new Map<string, string[]>();
+function grouped(rows: KeyedRow[], by: (row: KeyedRow) => string): Map<string, KeyedRow[]> {
+  const groups = new Map<string, KeyedRow[]>();
   for (const row of rows) {
-    const group = by(row);
-    const digests = groups.get(group);
-    if (digests) digests.push(row.digest);
-    else groups.set(group, [row.digest]);
+    const group = groups.get(by(row));
+    if (group) group.push(row);
+    else groups.set(by(row), [row]);
   }
-  for (const digests of groups.values()) digests.sort();
   return groups;
+}
+
+function total(rows: KeyedRow[] = []): number {
+  return rows.reduce((sum, row) => sum + Number(row.rows), 0);
+}
+
+function textOf(rows: KeyedRow[]): string {
+  return rows
+    .map(({ digest, rows }) => `${digest} ${rows}`)
+    .sort()
+    .join();
 }
 
 function shortened(key: string): string {

@@ -47,13 +47,14 @@ export function bucketsSql(relation: Relation, hash: Hash, bits: number): string
     group by 1`;
 }
 
-/** The rows of the buckets in $1: `key` as text (null without a key) and `digest`, hex. */
+/** The rows of the buckets in $1, at most $2 different ones: `key` as text (null without a key), `digest`, hex, and `rows`, how many are alike. */
 export function bucketRowsSql(relation: Relation, hash: Hash, bits: number): string {
   const key = relation.key ? `row(${relation.key.map(quoteIdentifier).join(', ')})::text` : 'null::text';
   const from = fromSql(relation, {});
   // Filtered by the key first: the digest of a whole row is only taken of rows that are looked at.
   const where = `${relation.condition ? 'and' : 'where'} ${bucket(keyHash(relation, hash), bits)} = any($1::int[])`;
-  return `select ${key} as key, ${rowHash(relation, hash)} as digest ${from} ${where}`;
+  return `select key, digest, count(*) as rows
+    from (select ${key} as key, ${rowHash(relation, hash)} as digest ${from} ${where} offset 0) as looked group by 1, 2 limit $2`;
 }
 
 function fromSql(relation: Relation, { lower, upper }: Pages): string {

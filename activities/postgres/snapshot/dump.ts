@@ -1,5 +1,6 @@
 // A complete pg_dump archive of the source, straight into the artifact store, with the exact row counts of the very
 // snapshot that it holds: so a restored copy can be compared exactly although the source goes on living.
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Client } from 'pg';
 import type { ArtifactReference } from '../../artifacts/store';
@@ -7,6 +8,7 @@ import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import type { Beat } from '../../heartbeat';
 import { runTool } from '../client-tools';
+import { applicationNamePrefix } from '../connection';
 import { quoteQualified } from '../identifier';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
@@ -35,11 +37,13 @@ export async function dumpSource(
       'PreconditionFailed',
       'There is no pg_dump on this worker for the snapshot of the source. Install the PostgreSQL client tools on every worker, then retry.',
     );
-  const environment = { ...(await connections.toolEnvironment(scope.source)), PGAPPNAME: 'cutover snapshot' };
+  const applicationName = snapshotApplicationName(scope.migration);
+  const environment = { ...(await connections.toolEnvironment(scope.source)), PGAPPNAME: applicationName };
   return connections.withSession(
     scope.source,
     { side: 'source', purpose: 'snapshot counts', signal },
     async (session) => {
+      await endOrphans(session, applicationName);
       await session.query('begin isolation level repeatable read read only');
       const { rows } = await session.query<{ id: string; bytes: string }>(
         'select pg_export_snapshot() as id, pg_database_size(current_database()) as bytes',
@@ -66,6 +70,20 @@ export async function dumpSource(
       const counts = await artifacts.put(scope.migration, `${name}.counts.json`, JSON.stringify(counted.value));
       return { artifact: dumped.value, counts };
     },
+  );
+}
+
+/** By which the pg_dump of one migration is known on the source; a name of the server has room for 63 bytes. */
+export function snapshotApplicationName(migration: string): string {
+  return `${applicationNamePrefix} snapshot ${createHash('sha256').update(migration).digest('hex').slice(0, 16)}`;
+}
+
+/** The pg_dump of a worker that was killed goes on without it, keeps its locks, and nobody waits for what it writes. */
+async function endOrphans(session: Client, applicationName: string): Promise<void> {
+  await session.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and usename = current_user and pid <> pg_backend_pid() and application_name = $1`,
+    [applicationName],
   );
 }
 
