@@ -14,6 +14,7 @@ import { PostgresConnections } from '../../activities/postgres/connection';
 import type { PostgresScope } from '../../activities/postgres/scope';
 import { createSnapshotActivities } from '../../activities/postgres/snapshot';
 import { commandEnvironment } from '../../activities/postgres/snapshot/command';
+import { snapshotApplicationName } from '../../activities/postgres/snapshot/dump';
 import { scratchDatabase } from '../../activities/postgres/snapshot/scratch';
 import type { Snapshot } from '../../plan/postgres';
 import { locateClientTools } from '../../worker/client-tools';
@@ -109,6 +110,39 @@ describe('a snapshot by pg_dump', () => {
     expect(verified.method).toBe('restore');
     expect(verified.evidence.join()).toMatch(/\d+ rows in 3 tables, each count equal/);
     expect(await scratchDatabases()).toEqual([]);
+  });
+
+  it('is restored without its subscriptions, which would begin to replicate', async () => {
+    await admin.query(
+      `create subscription feed connection 'dbname=nowhere' publication p with (connect = false, slot_name = none)`,
+    );
+    try {
+      const taken = await activities().takeSnapshot({ scope, snapshot: dump, name });
+      const verify = { scope, snapshot: dump, result: taken, scratch: { env: 'SCRATCH' } };
+      expect((await activities().verifySnapshot(verify)).method).toBe('restore');
+    } finally {
+      await admin.query('drop subscription feed');
+    }
+    expect(await scratchDatabases()).toEqual([]);
+  });
+
+  it("ends the pg_dump that a killed worker left behind, and nobody else's", async () => {
+    const open = async (migration: string): Promise<Client> => {
+      const client = new Client({
+        connectionString: source.url('shop'),
+        application_name: snapshotApplicationName(migration),
+      });
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
+    };
+    const orphan = await open(scope.migration);
+    const other = await open('another migration');
+    const ended = expect(orphan.query('select pg_sleep(60)')).rejects.toThrow('terminating connection');
+    await activities().takeSnapshot({ scope, snapshot: dump, name });
+    await ended;
+    expect((await other.query('select 1')).rowCount).toBe(1);
+    await other.end();
   });
 
   it('that has been damaged or lacks a table is not called verified', async () => {
