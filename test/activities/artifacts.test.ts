@@ -40,6 +40,16 @@ describe('the file store', () => {
     expect(await files()).toHaveLength(1);
   });
 
+  it("is nobody else's to read, whoever wrote the file", async () => {
+    const tool = (path: string) => writeFile(path, 'rows', { mode: 0o644 });
+    for (const content of ['text', tool]) {
+      const path = fileURLToPath((await store().put(migration, 'a.dump', content)).url);
+      expect((await stat(path)).mode & 0o777).toBe(0o600);
+      expect((await stat(join(path, '..'))).mode & 0o777).toBe(0o700);
+      expect((await stat(join(path, '..', '..'))).mode & 0o777).toBe(0o700);
+    }
+  });
+
   it('keeps every migration in a directory of its own under the root, whatever its id says', async () => {
     const ids = ['../../etc', '/etc/passwd', 'a/b', 'a b', '..', '', 'ordinary'];
     const paths = await Promise.all(ids.map(async (id) => fileURLToPath((await store().put(id, '../../x', 'x')).url)));
