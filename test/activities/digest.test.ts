@@ -1,6 +1,8 @@
 import { failureType } from '../../activities/errors';
 import { PostgresConnections } from '../../activities/postgres/connection';
 import { createDigestActivities } from '../../activities/postgres/digest';
+import { findDifferences } from '../../activities/postgres/digest/bisect';
+import { listRelations } from '../../activities/postgres/digest/relations';
 import { copyAll, copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
 import { until } from '../fixtures/until';
@@ -160,6 +162,35 @@ describe('the digest of every row', () => {
     expect(differences[20]).toBe('public.Odd.Name: 30 keys differ');
   });
 
+  it('tells rows apart in bounded memory: alike ones are counted where they are, and too many are only counted', async () => {
+    const differences = (table: string, limit?: number) =>
+      rig.dependencies.connections.withSession(rig.scope.source, { side: 'source', purpose: 'test' }, (source) =>
+        rig.dependencies.connections.withSession(
+          rig.scope.target,
+          { side: 'target', purpose: 'test' },
+          async (target) => {
+            const relation = (await listRelations(source, rig.scope)).find(({ name }) => name === table);
+            if (!relation) throw new Error(`no table ${table}`);
+            return findDifferences(source, target, relation, 5_000, 'md5', limit);
+          },
+        ),
+      );
+    await rig.target.query(`update public.keyed set a = 'other'`);
+    await rig.source.query(`insert into public.keyless select 77, 'row' from generate_series(1, 250000)`);
+    await rig.target.query(`insert into public.keyless select 77, 'row' from generate_series(1, 249999)`);
+    try {
+      expect(await differences('keyless')).toEqual([
+        'public.keyless (no key): 1 rows only on the source, 0 rows only on the target',
+      ]);
+      expect((await differences('keyed', 0)).join()).toMatch(
+        /^public\.keyed: differs among 1 rows on the source and 1 on the target, too many to be told apart; \d+ more parts of the table differ$/,
+      );
+    } finally {
+      await rig.target.query(`update public.keyed set a = 'a' || id`);
+      for (const side of [rig.source, rig.target]) await side.query(`delete from public.keyless where a = 77`);
+    }
+  });
+
   it('never shows anything but keys', async () => {
     const { records } = await withChange(
       `update public.keyed set a = 'a secret' where id = 3`,
@@ -197,6 +228,22 @@ describe('a materialized view', () => {
 
   it('with the content of the source passes', async () => {
     expect(await verdicts()).toEqual([{ name, source: '10 rows', target: '10 rows', outcome: 'pass' }]);
+  });
+
+  it('goes by the tables it is made of, not by its own name: those over tables left behind are left behind', async () => {
+    const names = async (tables: { include: string[]; exclude: string[] }): Promise<string[]> =>
+      (await rig.activities.compareMaterializedViews({ scope: { ...rig.scope, tables } })).map((record) => record.name);
+    expect(await names({ include: ['public.keyless'], exclude: [] })).toEqual([name]);
+    expect(await names({ include: ['*.*'], exclude: ['public.keyless'] })).toEqual([]);
+  });
+
+  it('is analyzed with the tables it is made of', async () => {
+    const tables = { include: ['public.keyless'], exclude: [] };
+    await rig.activities.analyzeTarget({ scope: { ...rig.scope, tables }, lanes: 1 });
+    const { rows } = await rig.target.query<{ n: number }>(
+      `select count(*)::int as n from pg_stats where schemaname = 'public' and tablename = 'sums'`,
+    );
+    expect(rows[0]?.n).toBeGreaterThan(0);
   });
 
   it('that was stale on the source passes with what its query gives on the target, and is named as such', async () => {
