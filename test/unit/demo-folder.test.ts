@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freshFolder } from '../../examples/demo/folder';
+import { FolderRefused, freshFolder } from '../../examples/demo/folder';
 
 const temporary = (): string => mkdtempSync(join(tmpdir(), 'cutover-demo-'));
 
@@ -19,6 +19,7 @@ describe("the demo's folder", () => {
     const folder = temporary();
     writeFileSync(join(folder, 'thesis.txt'), 'the only copy');
     expect(() => freshFolder(folder)).toThrow('was not made by the demo');
+    expect(() => freshFolder(folder)).toThrow(FolderRefused);
     expect(existsSync(join(folder, 'thesis.txt'))).toBe(true);
   });
 
