@@ -1,5 +1,6 @@
 // `cutover watch` where the output is no terminal: each line says one thing that happened, once. Pure.
 import { formatBytes, formatCount } from '../journal/quantities';
+import { stepMarks } from '../journal/step-marks';
 import type { GateRecord, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
 import type { MigrationStatus } from '../workflows/messages';
@@ -35,21 +36,11 @@ function stepEvents(before: StepRecord | undefined, step: StepRecord): Event[] {
     const words = step.failure ?? step.result;
     events.push({
       at: step.endedAt,
-      text: `${signs[step.state]} ${plainText(step.title)}: ${step.state}${step.durationMs === undefined ? '' : ` in ${formatDurationMs(step.durationMs)}`}${words ? `; ${plainText(words)}` : ''}`,
+      text: `${stepMarks[step.state]} ${plainText(step.title)}: ${step.state}${step.durationMs === undefined ? '' : ` in ${formatDurationMs(step.durationMs)}`}${words ? `; ${plainText(words)}` : ''}`,
     });
   }
   return events;
 }
-
-const signs: Record<StepRecord['state'], string> = {
-  running: '▶',
-  done: '✔',
-  failed: '✖',
-  skipped: '↷',
-  undoing: '◀',
-  undone: '↩',
-  'undo-failed': '✖',
-};
 
 function gateEvents(before: GateRecord | undefined, gate: GateRecord, migration: string): Event[] {
   const events: Event[] = [];

@@ -1,19 +1,10 @@
 // The journal as the Web UI shows it (Current Details): CommonMark lists, below 2 KB, with the exact command for what is waited for. Pure.
 import { formatDurationMs } from '../plan/duration';
+import { stepMarks } from '../journal/step-marks';
 import type { GateRecord, Journal, StepRecord } from '../journal/types';
 import { describeProgress } from './gate';
 
 const limit = 1_950;
-
-const marks: Record<StepRecord['state'], string> = {
-  running: '▶',
-  done: '✔',
-  failed: '✖',
-  skipped: '↷',
-  undoing: '◀',
-  undone: '↩',
-  'undo-failed': '✖',
-};
 
 /** Markdown for `setCurrentDetails`. What people must act on comes first; old steps give way when space is short. */
 export function renderDetails(journal: Journal): string {
@@ -73,7 +64,7 @@ function refusedLines(journal: Journal): string[] {
 function stepLine(step: StepRecord): string {
   const time = step.durationMs === undefined ? '' : ` (${formatDurationMs(step.durationMs)})`;
   const result = step.failure ?? step.result;
-  return `- ${marks[step.state]} ${oneLine(step.title, 60)}${time}${result ? `: ${oneLine(result, 90)}` : ''}`;
+  return `- ${stepMarks[step.state]} ${oneLine(step.title, 60)}${time}${result ? `: ${oneLine(result, 90)}` : ''}`;
 }
 
 function signal(journal: Journal, name: string, input: string): string {

@@ -38,6 +38,13 @@ export class Interrupted extends Error {
   }
 }
 
+/** What a person said to something blocked. */
+interface Answer {
+  kind: 'retry' | 'skip';
+  by: string;
+  reason?: string;
+}
+
 interface Compensation {
   id: string;
   needs: string[];
@@ -62,9 +69,8 @@ export class Runbook {
   private stack: Compensation[] = [];
   private interruption?: Interrupted;
   private running?: CancellationScope;
-  private answer?: { kind: 'retry' | 'skip'; by: string; reason?: string };
+  private answer?: Answer;
   private skippedUndo = new Set<string>();
-  private phaseBeforeBlock?: string;
   /** Compensations run: the forward path stands still. */
   rollingBack = false;
   /** The migration only comes to its end now, or goes back for good: nothing can be asked for any more. */
@@ -181,7 +187,7 @@ export class Runbook {
     this.show();
   }
 
-  private async blocked(record: StepRecord): Promise<{ kind: 'retry' | 'skip'; by: string; reason?: string }> {
+  private async blocked(record: StepRecord): Promise<Answer> {
     log.warn('step blocked', { step: record.id, failure: record.failure });
     this.answer = undefined;
     this.journal.blocked = {
@@ -201,7 +207,7 @@ export class Runbook {
         () => this.answer !== undefined,
         `Blocked at ${record.id}: retry, ${record.skippable ? 'skip, ' : ''}or rollback`,
       );
-      return this.answer as unknown as { kind: 'retry' | 'skip'; by: string; reason?: string };
+      return this.answer as unknown as Answer;
     } finally {
       this.answer = undefined;
       delete this.journal.blocked;
@@ -469,7 +475,7 @@ export class Runbook {
       summary: `Undo ${first.compensation.id} failed: again in ${formatDurationMs(pauseMs)}, or retry, or skip`,
     });
     // The handler has assigned it while we waited; the compiler cannot know.
-    const answer = this.answer as { kind: 'retry' | 'skip'; by: string; reason?: string } | undefined;
+    const answer = this.answer as Answer | undefined;
     if (answer?.kind === 'skip') {
       this.skippedUndo.add(first.compensation.id);
       first.record.result = `given up by ${answer.by}: ${answer.reason ?? ''}`;
