@@ -114,7 +114,7 @@ export interface CopyProgress {
 }
 
 export interface Downtime {
-  /** Maintenance mode or fence, whichever came first. */
+  /** Maintenance mode or fence, whichever came first; for Calico the lock of the source. */
   startedAt: string;
   endedAt?: string;
   durationMs?: number;
@@ -191,6 +191,42 @@ export interface PlanFacts {
   };
 }
 
+/** Where the keys of one kind of Calico data ended: `source` is the sum of the three others. */
+export interface KindAccount {
+  /** `IPPool`, `IPAMBlock`, `Felix status`. */
+  kind: string;
+  source: number;
+  migrated: number;
+  /** Kubernetes' own, or made anew by Calico itself: knp, kns, ksa, workload endpoints, status reports. */
+  derived: number;
+  refused: number;
+}
+
+/** Where every key of the etcd datastore ended, at one revision. */
+export interface CalicoAccounting {
+  /** etcd revision, as text. */
+  revision: string;
+  kinds: KindAccount[];
+  /** The first fifty. */
+  refused: { key: string; reason: string }[];
+  refusedNotListed: number;
+  /** What is migrated, but deserves a look: IPAM entries of nodes that are gone, objects renamed. One line each, the first fifty. */
+  remarks: string[];
+}
+
+/** What the import found and did, for each kind; counted anew whenever it runs. */
+export interface KindImport {
+  kind: string;
+  /** What the source has for the target. */
+  wanted: number;
+  created: number;
+  /** On the target already, with the same content. */
+  equal: number;
+  replaced: number;
+  /** On the target with another content, and left alone. */
+  conflicting: number;
+}
+
 /** Everything that is known of one migration. */
 export interface Journal {
   migration: string;
@@ -231,6 +267,9 @@ export interface Journal {
   /** How many tables there are beyond those listed in `tables`. */
   tablesNotListed?: number;
   validation?: ValidationRecord[];
+  /** Calico. */
+  accounting?: CalicoAccounting;
+  imports?: KindImport[];
   fidelity?: { compared: number; accepted: string[]; differences: string[] };
   downtime?: Downtime;
   monitoring?: {

@@ -8,6 +8,8 @@ export const gateNames = [
   'stop-writes',
   'cutover',
   'switch-application',
+  'apply-manifest',
+  'unlock',
   'continue-after-breach',
   'accept',
   'retire-source',

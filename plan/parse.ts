@@ -1,5 +1,6 @@
 // Reads a plan and says what is wrong with it: path, found, expected, fix. Pure, so that the workflow uses the same words as the command.
 import type { z } from 'zod';
+import { calicoPlanSchema, type CalicoPlan } from './calico';
 import { postgresPlanSchema, type PostgresPlan } from './postgres';
 
 /** One thing wrong with a plan. `found` never holds a secret: values that look like one are masked. */
@@ -15,6 +16,17 @@ export type ParsedPlan<Plan> = { ok: true; plan: Plan } | { ok: false; issues: P
 /** Validates a PostgreSQL plan. Never throws; all problems are reported at once. */
 export function parsePostgresPlan(input: unknown): ParsedPlan<PostgresPlan> {
   return parseWith(postgresPlanSchema, input);
+}
+
+/** Validates a Calico plan. Never throws; all problems are reported at once. */
+export function parseCalicoPlan(input: unknown): ParsedPlan<CalicoPlan> {
+  return parseWith(calicoPlanSchema, input);
+}
+
+/** A plan whose source has etcd endpoints is a Calico plan; any other is taken for a PostgreSQL one. */
+export function isCalicoPlan(input: unknown): boolean {
+  if (typeof input !== 'object' || input === null || !('source' in input)) return false;
+  return typeof input.source === 'object' && input.source !== null && 'endpoints' in input.source;
 }
 
 /** "plan.tables.inclued: found …; expected …; fix: …", one line an issue. */

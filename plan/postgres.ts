@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { durationSchema } from './duration';
 import { gatesSchema } from './gates';
 import { connectionReferenceSchema, secretReferenceSchema } from './reference';
+import { decisionSchema, planNameSchema } from './runbook';
 
 /** `schema.table`, each part with `*` and `?` as wildcards; matched against the exact, unquoted names. */
 const tablePattern = z
@@ -14,12 +15,6 @@ const tablesSchema = z.strictObject({
   exclude: z.array(tablePattern).default([]),
 });
 export type TableSelection = z.infer<typeof tablesSchema>;
-
-const decisionSchema = z.strictObject({
-  estimatedDurationMinutes: z.number().positive().optional(),
-  acceptableDowntimeMinutes: z.number().nonnegative().optional(),
-  rationale: z.string().default(''),
-});
 
 const applicationSchema = z.strictObject({
   /** Base URL of the runbook's admin endpoints. */
@@ -110,12 +105,7 @@ export type CopySettings = z.infer<typeof copySchema>;
 
 export const postgresPlanSchema = z
   .strictObject({
-    name: z
-      .string()
-      .regex(
-        /^[a-z0-9][a-z0-9-]{0,40}$/,
-        'expected lower-case letters, digits and dashes, at most 41 characters, for instance "orders-to-18"',
-      ),
+    name: planNameSchema,
     strategy: z.enum(['big-bang', 'incremental', 'dual-write', 'cdc']).default('big-bang'),
     source: connectionReferenceSchema,
     target: connectionReferenceSchema,
