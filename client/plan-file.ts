@@ -2,25 +2,26 @@
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { parse as parseYaml } from 'yaml';
-import { describeIssues, parsePostgresPlan } from '../plan/parse';
+import type { CalicoPlan } from '../plan/calico';
+import { describeIssues, isCalicoPlan, parseCalicoPlan, parsePostgresPlan, type ParsedPlan } from '../plan/parse';
 import type { PostgresPlan } from '../plan/postgres';
 import { wrongCall } from './context';
 import { firstLine } from './connection';
 
-export interface ReadPlan {
-  /** As the operator wrote it: what is sent to the workflow. */
-  input: unknown;
-  /** With every default. */
-  plan: PostgresPlan;
-}
+/** `input` as the operator wrote it, which is what the workflow is sent; `plan` with every default. */
+export type ReadPlan =
+  { kind: 'postgres'; input: unknown; plan: PostgresPlan } | { kind: 'calico'; input: unknown; plan: CalicoPlan };
 
-/** @throws CommandFailed, exit code 2, that names everything wrong with the file */
+/** A plan of either kind: whose source has etcd endpoints is Calico's. @throws CommandFailed, exit code 2, that names everything wrong with the file */
 export function readPlan(file: string): ReadPlan {
   const input = parseFile(file, readText(file));
-  if (isCalico(input))
-    throw wrongCall(`${file} is a Calico plan (its source has etcd endpoints), which this version does not carry out.`);
-  const parsed = parsePostgresPlan(input);
-  if (parsed.ok) return { input, plan: parsed.plan };
+  return isCalicoPlan(input)
+    ? { kind: 'calico', input, plan: accepted(file, parseCalicoPlan(input)) }
+    : { kind: 'postgres', input, plan: accepted(file, parsePostgresPlan(input)) };
+}
+
+function accepted<Plan>(file: string, parsed: ParsedPlan<Plan>): Plan {
+  if (parsed.ok) return parsed.plan;
   const count = parsed.issues.length;
   throw wrongCall(
     `${file} is refused, ${count === 1 ? 'one thing is' : `${count} things are`} wrong:\n${describeIssues(parsed.issues)}`,
@@ -50,9 +51,4 @@ function parseFile(file: string, text: string): unknown {
       `${file} is no valid ${yaml ? 'YAML' : 'JSON'}${where ? ` (${where})` : ''}. Correct it${yaml ? '' : ', or name it .yaml if it is YAML'}.`,
     );
   }
-}
-
-function isCalico(input: unknown): boolean {
-  if (typeof input !== 'object' || input === null || !('source' in input)) return false;
-  return typeof input.source === 'object' && input.source !== null && 'endpoints' in input.source;
 }

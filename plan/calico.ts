@@ -29,16 +29,19 @@ const sourceSchema = z.strictObject({
 });
 export type CalicoSource = z.infer<typeof sourceSchema>;
 
-const targetSchema = z.union([
-  z.strictObject({
-    /** `env`: a variable that holds paths as KUBECONFIG does, or the text of a kubeconfig. `file`: a kubeconfig. */
-    kubeconfig: secretReferenceSchema,
-    /** The context in it; its current one by default. */
-    context: z.string().min(1).optional(),
-  }),
-  /** The service account of the pod in which the worker runs. */
-  z.strictObject({ inCluster: z.literal(true) }),
-]);
+const targetSchema = z.union(
+  [
+    z.strictObject({
+      /** `env`: a variable that holds paths as KUBECONFIG does, or the text of a kubeconfig. `file`: a kubeconfig. */
+      kubeconfig: secretReferenceSchema,
+      /** The context in it; its current one by default. */
+      context: z.string().min(1).optional(),
+    }),
+    /** The service account of the pod in which the worker runs. */
+    z.strictObject({ inCluster: z.literal(true) }),
+  ],
+  { error: 'expected where the cluster is: {"kubeconfig": {"env": "KUBECONFIG"}} or {"inCluster": true}' },
+);
 export type CalicoTarget = z.infer<typeof targetSchema>;
 
 export const calicoPlanSchema = z.strictObject({

@@ -1,5 +1,5 @@
 // `cutover plan check` and `cutover plan schema`: no server needed.
-import { postgresPlanJsonSchema } from '../../plan/json-schema';
+import { calicoPlanJsonSchema, postgresPlanJsonSchema } from '../../plan/json-schema';
 import { printJson } from '../output';
 import { readPlan } from '../plan-file';
 import { action, examples, type AddCommand } from './command';
@@ -23,11 +23,12 @@ export const addPlan: AddCommand = (program, context) => {
     );
   plan
     .command('schema')
-    .description('print the JSON Schema of a PostgreSQL plan, for editors')
-    .addHelpText('after', examples('plan schema > plan.schema.json'))
+    .description('print the JSON Schema of a plan, for editors')
+    .option('--calico', 'of a Calico plan; without it of a PostgreSQL plan')
+    .addHelpText('after', examples('plan schema > plan.schema.json', 'plan schema --calico > calico.schema.json'))
     .action(
-      action(context, () => {
-        terminal.out(postgresPlanJsonSchema());
+      action(context, ({ calico }: { calico?: boolean }) => {
+        terminal.out(calico ? calicoPlanJsonSchema() : postgresPlanJsonSchema());
         return 0;
       }),
     );

@@ -1,14 +1,14 @@
 // `cutover start FILE`: validates the plan here, then starts the workflow that the server keeps.
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
+import { describeSource, describeTarget } from '../../plan/calico';
 import { describeReference } from '../../plan/reference';
-import type { PostgresPlan } from '../../plan/postgres';
 import { registerSearchAttributes } from '../../worker/search-attributes';
-import { taskQueue } from '../../workflows/messages';
+import { taskQueue, type MigrationType } from '../../workflows/messages';
 import { noWorker, withServer, workerIsUp } from '../connection';
 import { wrongCall } from '../context';
 import { printJson, printLines } from '../output';
-import { readPlan } from '../plan-file';
+import { readPlan, type ReadPlan } from '../plan-file';
 import { action, examples, type AddCommand } from './command';
 
 export const addStart: AddCommand = (program, context) => {
@@ -22,11 +22,11 @@ export const addStart: AddCommand = (program, context) => {
     .addHelpText('after', examples('start orders.json', 'start orders.yaml --id orders-to-18-second-try'))
     .action(
       action(context, async (file: string, options: { id?: string; json?: boolean }) => {
-        const { input, plan } = readPlan(file);
-        const id = options.id ?? plan.name;
+        const read = readPlan(file);
+        const id = options.id ?? read.plan.name;
         return withServer(terminal, async (server) => {
           await registerSearchAttributes(server.connection, server.namespace);
-          const runId = await startPostgres(server.client, id, input, plan);
+          const runId = await startMigration(server.client, id, read);
           const worker = await workerIsUp(server);
           if (options.json)
             printJson(terminal, {
@@ -51,25 +51,23 @@ export const addStart: AddCommand = (program, context) => {
     );
 };
 
-async function startPostgres(client: Client, id: string, input: unknown, plan: PostgresPlan): Promise<string> {
+const types: Record<ReadPlan['kind'], MigrationType> = { postgres: 'postgresMigration', calico: 'calicoMigration' };
+
+async function startMigration(client: Client, id: string, read: ReadPlan): Promise<string> {
   const key = (name: string): ReturnType<typeof defineSearchAttributeKey<'KEYWORD'>> =>
     defineSearchAttributeKey(name, 'KEYWORD');
   try {
-    const handle = await client.workflow.start('postgresMigration', {
+    const handle = await client.workflow.start(types[read.kind], {
       workflowId: id,
       taskQueue,
-      args: [input],
+      args: [read.input],
       workflowIdConflictPolicy: 'FAIL',
       // An ended migration keeps its ID for its report; only one that failed outright may be begun again under it.
       workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
-      staticSummary:
-        `${plan.name}: ${describeReference(plan.source)} to ${describeReference(plan.target)}, ${plan.strategy}`.slice(
-          0,
-          190,
-        ),
-      staticDetails: details(id, plan),
+      staticSummary: summary(read).slice(0, 190),
+      staticDetails: details(id, read),
       typedSearchAttributes: [
-        { key: key('MigrationKind'), value: 'postgres' },
+        { key: key('MigrationKind'), value: read.kind },
         { key: key('MigrationPhase'), value: 'new' },
         { key: key('MigrationGate'), value: 'none' },
       ],
@@ -88,12 +86,25 @@ async function whyTaken(client: Client, id: string): Promise<string> {
   return `A migration "${id}" has ended (${status.name.toLowerCase()}), and its report is kept under that ID. Start the new one with --id, for instance --id ${id}-2.`;
 }
 
-function details(id: string, plan: PostgresPlan): string {
+function summary({ kind, plan }: ReadPlan): string {
+  const { name } = plan;
+  return kind === 'calico'
+    ? `${name}: ${describeSource(plan.source)} to ${describeTarget(plan.target)}`
+    : `${name}: ${describeReference(plan.source)} to ${describeReference(plan.target)}, ${plan.strategy}`;
+}
+
+function details(id: string, { kind, plan }: ReadPlan): string {
+  const { name, monitor, retainSource } = plan;
+  const kept = `watched for ${monitor}; the source is kept for ${retainSource}`;
   return [
-    `Carries **${plan.name}** from \`${describeReference(plan.source)}\` to \`${describeReference(plan.target)}\` by ${plan.strategy}.`,
+    kind === 'calico'
+      ? `Carries **${name}** from \`${describeSource(plan.source)}\` to \`${describeTarget(plan.target)}\`.`
+      : `Carries **${name}** from \`${describeReference(plan.source)}\` to \`${describeReference(plan.target)}\` by ${plan.strategy}.`,
     `- Watch: \`cutover watch ${id}\``,
     `- Decide at a gate: \`cutover approve ${id} GATE --by NAME\`, or the signals \`approve\` and \`reject\``,
     `- Go back: \`cutover rollback ${id} --by NAME --reason WHY\``,
-    `- Writes are stopped for at most ${plan.maxDowntime}; watched for ${plan.monitor}; the source is kept for ${plan.retainSource}`,
+    kind === 'calico'
+      ? `- Both datastores are locked for at most ${plan.maxLocked}, then everything is undone; ${kept}`
+      : `- Writes are stopped for at most ${plan.maxDowntime}; ${kept}`,
   ].join('\n');
 }

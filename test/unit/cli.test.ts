@@ -101,7 +101,7 @@ describe('plan check', () => {
       file('calico.json', { name: 'calico', source: { endpoints: ['https://10.0.0.1:2379'] } }),
     ]);
     expect(code).toBe(2);
-    expect(error).toContain('is a Calico plan');
+    expect(error).toContain('plan.target: found nothing; expected where the cluster is');
   });
 });
 
