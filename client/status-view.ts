@@ -67,10 +67,14 @@ function headLines(status: MigrationStatus, { colors, nowMs }: View): string[] {
   if (downtime) {
     const ms =
       downtime.durationMs ?? (downtime.endedAt ? Date.parse(downtime.endedAt) : nowMs) - Date.parse(downtime.startedAt);
+    const [was, is] =
+      status.kind === 'calico'
+        ? ['Calico was locked', 'Calico is locked']
+        : ['writes were stopped', 'writes are stopped'];
     lines.push(
       downtime.endedAt
-        ? colors.dim(`  writes were stopped for ${formatDurationMs(ms)}`)
-        : colors.yellow(`  writes are stopped, ${formatDurationMs(ms)} so far`),
+        ? colors.dim(`  ${was} for ${formatDurationMs(ms)}`)
+        : colors.yellow(`  ${is}, ${formatDurationMs(ms)} so far`),
     );
   }
   return lines;
@@ -167,8 +171,15 @@ function progressText(progress: unknown): string {
   if (typeof progress !== 'object' || progress === null) return '';
   return Object.entries(progress)
     .filter(([, value]) => ['string', 'number'].includes(typeof value))
-    .map(([name, value]) => `${name} ${plainText(/bytes/i.test(name) ? formatBytes(Number(value)) : String(value))}`)
+    .map(([name, value]) => quantityText(name, value))
     .join(', ');
+}
+
+/** The unit is in the name: `bytes`, `etaMs`. */
+function quantityText(name: string, value: unknown): string {
+  if (/bytes/i.test(name)) return `${name} ${formatBytes(Number(value))}`;
+  if (name.endsWith('Ms')) return `${name.slice(0, -2)} ${formatDurationMs(Number(value))}`;
+  return `${name} ${plainText(String(value))}`;
 }
 
 function stepLines({ steps }: MigrationStatus, view: View): string[] {

@@ -1,11 +1,14 @@
 // The report of a migration, finished or not, in the order and numbering of the runbook. Pure: the workflow renders it inside its sandbox.
 import { formatDurationMs } from '../plan/duration';
-import { code, type Block, type Inline, type ReportDocument, type Tone } from './document';
+import { code, type Block, type Inline, type ReportDocument, type Section, type Tone } from './document';
 import { betweenMs, formatBytes, formatCount, formatTime } from './quantities';
 import { lastHeardOf } from './reading';
 import { afterwards } from './sections/afterwards';
-import { checklist, passedChecks } from './sections/checklist';
-import { dryRun, strategySelection } from './sections/decision';
+import { accounting } from './sections/calico/accounting';
+import { calicoExecution } from './sections/calico/execution';
+import { calicoAfterwards, calicoRollback, calicoValidation } from './sections/calico/proof';
+import { checklist, findings, passedChecks } from './sections/checklist';
+import { decisionRecord, dryRun, strategySelection } from './sections/decision';
 import { downtimeText, execution } from './sections/execution';
 import { artifacts, gates, leftBehind, messages } from './sections/record';
 import { rollback } from './sections/rollback';
@@ -19,13 +22,7 @@ export function composeReport(journal: Journal): ReportDocument {
     subtitle: `${sideName(journal, 'source')} to ${sideName(journal, 'target')}, ${journal.plan.strategy ?? journal.kind}`,
     head: [banner(journal), figures(journal), identity(journal)],
     sections: [
-      checklist(journal),
-      strategySelection(journal),
-      dryRun(journal),
-      execution(journal),
-      validation(journal),
-      rollback(journal),
-      afterwards(journal),
+      ...(journal.kind === 'calico' ? calicoSections(journal) : postgresSections(journal)),
       gates(journal),
       messages(journal),
       artifacts(journal),
@@ -33,6 +30,37 @@ export function composeReport(journal: Journal): ReportDocument {
       passedChecks(journal),
     ],
   };
+}
+
+/** The runbook's own seven sections. */
+function postgresSections(journal: Journal): Section[] {
+  return [
+    checklist(journal),
+    strategySelection(journal),
+    dryRun(journal),
+    execution(journal),
+    validation(journal),
+    rollback(journal),
+    afterwards(journal),
+  ];
+}
+
+/** As many, so that what follows has the same numbers in every report. */
+function calicoSections(journal: Journal): Section[] {
+  return [
+    { id: 'checklist', number: '1', title: 'Checks before the start', blocks: findings(journal.preflight) },
+    {
+      id: 'decision',
+      number: '2',
+      title: 'Decision record',
+      blocks: decisionRecord(journal, 'etcd to Kubernetes, both datastores locked'),
+    },
+    accounting(journal),
+    calicoExecution(journal),
+    calicoValidation(journal),
+    calicoRollback(journal),
+    calicoAfterwards(journal),
+  ];
 }
 
 const outcomes: Record<Outcome, { tone: Tone; text: string }> = {
@@ -79,16 +107,15 @@ function verdict(journal: Journal): string {
       ? `${passed} of ${records.length} validation checks passed${skipped > 0 ? `, ${skipped} skipped` : ''}`
       : '',
     compared.length > 0 ? `${equal} of ${compared.length} tables listed here are equal by digest` : '',
-    journal.outcome === 'completed' ? `writes were stopped for ${downtimeText(journal)}` : '',
+    journal.outcome === 'completed'
+      ? `${journal.kind === 'calico' ? 'Calico was locked' : 'writes were stopped'} for ${downtimeText(journal)}`
+      : '',
   ].filter(Boolean);
   return parts.length > 0 ? `${parts.join('; ')}.` : '';
 }
 
 function figures(journal: Journal): Block {
   const total = betweenMs(journal.startedAt, journal.endedAt ?? lastHeardOf(journal));
-  const rows = journal.copy?.rows ?? sum(journal, 'rows');
-  const bytes = journal.copy?.bytesCopied ?? Number(sum(journal, 'bytes') ?? 0);
-  const copied = journal.tables !== undefined || journal.copy !== undefined;
   const differing = (journal.validation ?? []).filter(
     ({ outcome }) => outcome === 'fail' || outcome === 'unverifiable',
   ).length;
@@ -100,9 +127,12 @@ function figures(journal: Journal): Block {
         value: journal.outcome ?? (journal.endedAt ? 'failed' : 'running'),
         note: journal.outcome ? undefined : journal.phase,
       },
-      { label: 'Downtime', value: downtimeText(journal), note: accepted(journal) },
-      { label: 'Rows', value: rows === undefined || !copied ? '–' : formatCount(rows) },
-      { label: 'Bytes', value: copied ? formatBytes(bytes) : '–' },
+      {
+        label: journal.kind === 'calico' ? 'Locked' : 'Downtime',
+        value: downtimeText(journal),
+        note: accepted(journal),
+      },
+      ...(journal.kind === 'calico' ? objectFigures(journal) : rowFigures(journal)),
       {
         label: 'Duration',
         value: total === undefined ? '–' : formatDurationMs(total),
@@ -115,6 +145,31 @@ function figures(journal: Journal): Block {
       },
     ],
   };
+}
+
+type Figure = Extract<Block, { kind: 'figures' }>['items'][number];
+
+function rowFigures(journal: Journal): Figure[] {
+  const rows = journal.copy?.rows ?? sum(journal, 'rows');
+  const bytes = journal.copy?.bytesCopied ?? Number(sum(journal, 'bytes') ?? 0);
+  const copied = journal.tables !== undefined || journal.copy !== undefined;
+  return [
+    { label: 'Rows', value: rows === undefined || !copied ? '–' : formatCount(rows) },
+    { label: 'Bytes', value: copied ? formatBytes(bytes) : '–' },
+  ];
+}
+
+function objectFigures({ accounting: keys, imports }: Journal): Figure[] {
+  const total = (field: 'source' | 'refused'): string =>
+    keys ? formatCount(keys.kinds.reduce((count, kind) => count + kind[field], 0)) : '–';
+  return [
+    {
+      label: 'Objects',
+      value: imports ? formatCount(imports.reduce((count, { wanted }) => count + wanted, 0)) : '–',
+      note: `of ${total('source')} keys in etcd`,
+    },
+    { label: 'Refused', value: total('refused'), note: 'named in section 3' },
+  ];
 }
 
 function accepted(journal: Journal): string | undefined {

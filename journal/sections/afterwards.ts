@@ -42,7 +42,8 @@ function actions(journal: Journal): Text[][] {
   ];
 }
 
-function monitored(journal: Journal): [Text, Text] {
+/** Whether it was watched, and for how long. */
+export function monitored(journal: Journal): [Text, Text] {
   if (journal.outcome === 'rolled-back' || journal.outcome === 'rejected')
     return [quiet('does not apply'), 'the application stays on the source'];
   const watches = stepsBeginning(journal, 'monitor');
@@ -75,7 +76,8 @@ function targetBackup(journal: Journal): [Text, Text] {
   return [open('for people'), 'take the first backup of the target and restore it somewhere'];
 }
 
-function retention(journal: Journal): [Text, Text] {
+/** How long the source is kept, and what was decided about it. */
+export function retention(journal: Journal): [Text, Text] {
   const { facts } = journal.plan;
   const gate = journal.gates.findLast(({ name }) => name === 'retire-source');
   const planned = facts?.retainSourceMs === undefined ? '' : `kept for ${formatDurationMs(facts.retainSourceMs)}`;
@@ -96,14 +98,20 @@ function estimates(journal: Journal): Text[][] {
   const moving = movingMs(journal);
   const down = downtime?.durationMs ?? betweenMs(downtime?.startedAt, downtime?.endedAt);
   return [
-    row('Duration, without waits for people and monitoring', decision?.estimatedDurationMs, moving, formatDurationMs),
-    row('Duration of the dry run', rehearsal?.durationMs, rehearsal ? moving : undefined, formatDurationMs),
-    row('Downtime (accepted at most)', decision?.acceptableDowntimeMs, down, formatDurationMs),
-    row('Rows', count(journal.baseline?.rows ?? copy?.rowsEstimated), count(copy?.rows), formatCount),
+    estimateRow(
+      'Duration, without waits for people and monitoring',
+      decision?.estimatedDurationMs,
+      moving,
+      formatDurationMs,
+    ),
+    estimateRow('Duration of the dry run', rehearsal?.durationMs, rehearsal ? moving : undefined, formatDurationMs),
+    estimateRow('Downtime (accepted at most)', decision?.acceptableDowntimeMs, down, formatDurationMs),
+    estimateRow('Rows', count(journal.baseline?.rows ?? copy?.rowsEstimated), count(copy?.rows), formatCount),
   ];
 }
 
-function row(
+/** Estimated against actual, with the error in percent. */
+export function estimateRow(
   title: string,
   estimated: number | undefined,
   actual: number | undefined,
@@ -126,7 +134,7 @@ function count(text: string | undefined): number | undefined {
 }
 
 /** Time in which steps worked: overlapping steps count once; monitoring and retention do not count. */
-function movingMs(journal: Journal): number | undefined {
+export function movingMs(journal: Journal): number | undefined {
   const spans = journal.steps
     .filter(({ id, endedAt }) => endedAt !== undefined && !/^monitor|^rehears|^verify-snapshot/.test(id))
     .map(({ startedAt, endedAt }) => [Date.parse(startedAt), Date.parse(endedAt ?? startedAt)] as const)
@@ -141,7 +149,8 @@ function movingMs(journal: Journal): number | undefined {
   return total;
 }
 
-function notes(journal: Journal): Block[] {
+/** What people and the migration noted. */
+export function notes(journal: Journal): Block[] {
   const retried = journal.steps.filter(({ retries }) => retries > 0);
   const lines = [
     ...journal.notes.map(({ at, text, by }) => `${formatTime(at)}${by ? `, ${by}` : ''}: ${text}`),

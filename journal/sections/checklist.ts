@@ -15,7 +15,7 @@ export function checklist(journal: Journal): Section {
       heading('Target system and application'),
       table(['Item', 'Status', 'How it is known'], items(journal)),
       heading('Checks before the start'),
-      ...checks(journal.preflight),
+      ...findings(journal.preflight),
     ],
   };
 }
@@ -124,7 +124,8 @@ function stepMark(state: string): Inline {
   return state === 'running' ? open('running') : failed(state);
 }
 
-function checks(found: Check[] | undefined): Block[] {
+/** The findings of preflight: how many, and each that did not pass. */
+export function findings(found: Check[] | undefined): Block[] {
   if (!found || found.length === 0) return [paragraph('No check has run yet.')];
   const count = (outcome: Check['outcome']): number => found.filter((check) => check.outcome === outcome).length;
   const waived = found.filter((check) => check.waived !== undefined).length;

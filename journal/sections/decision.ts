@@ -31,12 +31,13 @@ export function strategySelection(journal: Journal): Section {
         strategies.map(([name, ...words]) => [...words, mark(name)]),
       ),
       heading('Decision record'),
-      ...record(journal, selected),
+      ...decisionRecord(journal, selected),
     ],
   };
 }
 
-function record(journal: Journal, selected: string | undefined): Block[] {
+/** What was decided, by the plan, and the facts behind it. */
+export function decisionRecord(journal: Journal, selected: string | undefined): Block[] {
   const { decision } = journal;
   const written = decision?.rationale.trim();
   const rows: Text[][] = [

@@ -68,11 +68,13 @@ function triggers(journal: Journal): Text[][] {
   ];
 }
 
-function verdict(breached: boolean): Text {
+/** Whether a trigger's limit was passed. */
+export function verdict(breached: boolean): Text {
   return breached ? failed('breached') : done('within');
 }
 
-function breaches(journal: Journal): Block[] {
+/** The breaches that monitoring saw. */
+export function breaches(journal: Journal): Block[] {
   const seen = journal.monitoring?.breaches ?? [];
   return seen.length > 0 ? [paragraph('Breaches:'), list(seen)] : [];
 }
@@ -100,7 +102,8 @@ function procedure(journal: Journal): Block[] {
   ];
 }
 
-function notRun(journal: Journal): string {
+/** The sentence for a migration that did not go back. */
+export function notRun(journal: Journal): string {
   if (journal.outcome === 'rejected') return 'Rejected before anything had to be undone: nothing ran.';
   return journal.endedAt ? 'No rollback was needed.' : 'No rollback has run.';
 }
@@ -155,7 +158,8 @@ function stepDone(step: StepRecord): Inline {
   return step.state === 'undo-failed' || step.state === 'failed' ? failed('failed') : open(step.state);
 }
 
-function loss(journal: Journal): Block[] {
+/** What going back would lose, where it was measured. */
+export function loss(journal: Journal): Block[] {
   const { loss: lost } = journal;
   if (!lost) return [];
   return [

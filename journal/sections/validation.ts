@@ -119,7 +119,8 @@ function outcomeText({ outcome }: Pick<ValidationRecord, 'outcome'>): Inline {
   }
 }
 
-function comparisonRow(record: ValidationRecord): Text[] {
+/** Name, both values, verdict, time. */
+export function comparisonRow(record: ValidationRecord): Text[] {
   return [
     record.name,
     record.source ?? 'N/A',
@@ -129,8 +130,8 @@ function comparisonRow(record: ValidationRecord): Text[] {
   ];
 }
 
+/** Every comparison where there are more than the document's table shows, and what differs. */
 function everyComparison(records: ValidationRecord[]): Block[] {
-  const differing = records.filter(({ differences }) => differences !== undefined && differences.length > 0);
   const all: Block[] =
     records.length > 3
       ? [
@@ -138,11 +139,18 @@ function everyComparison(records: ValidationRecord[]): Block[] {
           table(['Comparison', 'Source', 'Target', 'Match', '>Time'], records.map(comparisonRow)),
         ]
       : [];
-  const found = differing.flatMap<Block>((record) => [
-    paragraph({ strong: record.name }, ' differs in:'),
-    list(record.differences ?? []),
-  ]);
-  return [...all, ...(found.length > 0 ? [heading('What differs'), ...found] : [])];
+  return [...all, ...whatDiffers(records)];
+}
+
+/** The differences of each comparison that has any. */
+export function whatDiffers(records: ValidationRecord[]): Block[] {
+  const found = records
+    .filter(({ differences }) => differences !== undefined && differences.length > 0)
+    .flatMap<Block>((record) => [
+      paragraph({ strong: record.name }, record.outcome === 'pass' ? ' has remarks:' : ' differs in:'),
+      list(record.differences ?? []),
+    ]);
+  return found.length > 0 ? [heading('What differs'), ...found] : [];
 }
 
 function tables(journal: Journal): Block[] {
