@@ -1,2 +1,3 @@
 // Every workflow type that the worker serves.
+export { calicoMigration } from './calico-migration';
 export { postgresMigration } from './postgres-migration';

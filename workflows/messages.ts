@@ -2,11 +2,13 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { foundText } from '../plan/parse';
 import type {
+  CalicoAccounting,
   Check,
   CopyProgress,
   Downtime,
   GateRecord,
   Journal,
+  KindImport,
   RefusedMessage,
   StepRecord,
   ValidationRecord,
@@ -81,6 +83,9 @@ export interface MigrationStatus {
   refused: RefusedMessage[];
   checks?: Check[];
   copy?: CopyProgress;
+  /** Calico. */
+  accounting?: CalicoAccounting;
+  imports?: KindImport[];
   validation?: ValidationRecord[];
   downtime?: Downtime;
   loss?: Journal['loss'];
@@ -100,6 +105,7 @@ export interface MigrationResult {
   /** URL of the HTML report. */
   reportArtifact: string;
   downtimeMs?: number;
+  /** Rows, or for Calico objects; as text. */
   rows?: string;
   differences?: number;
 }
