@@ -1,0 +1,52 @@
+// Finds an etcd server: CUTOVER_ETCD, envtest's KUBEBUILDER_ASSETS, PATH, our cache; otherwise builds one with Go.
+import { findBinary, type BinarySearch } from './find-binary';
+import { goBuild } from './go-build';
+import { askVersion } from './search';
+
+/** The etcd that we build; the same version is pinned in `go/etcd/go.mod`. */
+export const etcdVersion = '3.6.16';
+
+/** The oldest that does; Debian 12 has it. */
+const oldest = [3, 4] as const;
+
+/** Path of an etcd that runs here. Throws with all that was tried. */
+export async function findEtcd(options: BinarySearch = {}): Promise<string> {
+  return findBinary(
+    {
+      name: 'etcd',
+      description: `An etcd server (${etcdVersion}, or another from ${oldest.join('.')} on)`,
+      command: 'etcd',
+      variables: [
+        { variable: 'CUTOVER_ETCD', holds: 'file' },
+        { variable: 'KUBEBUILDER_ASSETS', holds: 'folder' },
+      ],
+      version: etcdVersion,
+      unfit,
+      ways: [
+        goBuild({
+          title: `etcd: building ${etcdVersion}`,
+          usual: 'some 30 s, once; 27 MB in the cache',
+          step: `go build of etcd v${etcdVersion}`,
+          command: 'etcd',
+          package: 'go.etcd.io/etcd/server/v3',
+          module: 'etcd',
+        }),
+      ],
+      advice:
+        'Install etcd ("apt-get install etcd-server", "brew install etcd", https://etcd.io/docs/latest/install) and set CUTOVER_ETCD to it, ' +
+        'or install Go and try again.',
+    },
+    options,
+  );
+}
+
+/** Why an etcd does not do; undefined when it does. */
+async function unfit(file: string): Promise<string | undefined> {
+  const answer = await askVersion(file);
+  if (answer.why !== undefined) return answer.why === 'ENOENT' ? 'not there' : answer.why;
+  const version = /^etcd Version: (\d+)\.(\d+)/.exec(answer.text);
+  if (!version) return `answers "${answer.text.slice(0, 80)}"`;
+  const [major, minor] = [Number(version[1]), Number(version[2])];
+  const fits = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
+  return fits ? undefined : `too old: ${answer.text.split('\n', 1)[0]}`;
+}
