@@ -1,6 +1,6 @@
 // What the activities of the switch are asked and what they answer: small plain JSON, for histories. Manifests themselves are artifacts.
 import type { ArtifactReference } from '../../artifacts/store';
-import type { EtcdSnapshot } from '../etcd/snapshot';
+import type { EtcdSnapshot } from '../etcd';
 import type { CalicoScope } from '../scope';
 
 /** A manifest as it was on the worker when the migration began; what is applied is the artifact, not the file. */
