@@ -1,0 +1,57 @@
+// Finds a kube-apiserver: CUTOVER_KUBE_APISERVER, envtest's KUBEBUILDER_ASSETS, PATH, our cache; otherwise downloads
+// envtest's or, where that is refused, builds one with Go.
+import { envtestDownload, type EnvtestOptions } from './envtest';
+import { findBinary, type BinarySearch } from './find-binary';
+import { goBuild } from './go-build';
+import { askVersion } from './search';
+
+/** The kube-apiserver that we build; the same version is pinned in `go/kube-apiserver/go.mod`. */
+export const kubernetesVersion = '1.36.3';
+
+/** The oldest that the versions of Calico that can be migrated still run on. */
+const oldest = [1, 27] as const;
+
+/** Path of a kube-apiserver that runs here. Throws with all that was tried. */
+export async function findKubeApiserver(options: BinarySearch & EnvtestOptions = {}): Promise<string> {
+  return findBinary(
+    {
+      name: 'Kubernetes',
+      description: `A kube-apiserver (${kubernetesVersion}, or another from ${oldest.join('.')} on)`,
+      command: 'kube-apiserver',
+      variables: [
+        { variable: 'CUTOVER_KUBE_APISERVER', holds: 'file' },
+        { variable: 'KUBEBUILDER_ASSETS', holds: 'folder' },
+      ],
+      version: kubernetesVersion,
+      unfit,
+      ways: [
+        envtestDownload('kube-apiserver', kubernetesVersion, options),
+        goBuild({
+          title: `Kubernetes: building kube-apiserver ${kubernetesVersion}`,
+          usual: 'some 4 min, once; 105 MB in the cache',
+          step: `go build of kube-apiserver v${kubernetesVersion}`,
+          command: 'kube-apiserver',
+          package: 'k8s.io/kubernetes/cmd/kube-apiserver',
+          module: 'kube-apiserver',
+          set: { 'k8s.io/component-base/version.gitVersion': `v${kubernetesVersion}` },
+        }),
+      ],
+      advice:
+        'Run "setup-envtest use" and set KUBEBUILDER_ASSETS to the folder that it prints, or set CUTOVER_KUBE_APISERVER to a kube-apiserver, ' +
+        'or install Go and try again.',
+    },
+    options,
+  );
+}
+
+/** Why a kube-apiserver does not do; undefined when it does. Plain `go build` leaves its version unset: such a one is taken on trust. */
+async function unfit(file: string): Promise<string | undefined> {
+  const answer = await askVersion(file);
+  if (answer.why !== undefined) return answer.why === 'ENOENT' ? 'not there' : answer.why;
+  const version = /^Kubernetes v(\d+)\.(\d+)/.exec(answer.text);
+  if (!version) return `answers "${answer.text.slice(0, 80)}"`;
+  if (answer.text.startsWith('Kubernetes v0.0.0-master')) return undefined;
+  const [major, minor] = [Number(version[1]), Number(version[2])];
+  const fits = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
+  return fits ? undefined : `too old: ${answer.text}`;
+}
