@@ -1,24 +1,30 @@
 // PostgreSQL to PostgreSQL, in the order of the runbook (its section numbers in brackets). Everything before the point of no return
 // is undone by the compensation stack; after it, going back is a procedure of its own that says what it loses.
-import { ApplicationFailure, CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
-import { parseDurationMs } from '../plan/duration';
+import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { formatDurationMs, parseDurationMs } from '../plan/duration';
 import { ruleOf } from '../plan/gates';
-import { describeIssues, parsePostgresPlan } from '../plan/parse';
+import { parsePostgresPlan } from '../plan/parse';
 import type { PostgresPlan, PostgresPlanInput } from '../plan/postgres';
 import { describeReference } from '../plan/reference';
 import type { PlanFacts } from '../journal/types';
 import { listen } from './handlers';
+import { newJournal } from './logbook';
 import type { MigrationResult } from './messages';
-import { cleanUp, conclude } from './phases/ending';
-import { fenceSource, stopWrites } from './phases/freeze';
-import { needed, type PostgresMigration } from './phases/migration';
-import { preflight, startEvidence } from './phases/preflight';
-import { prepareTarget, snapshot } from './phases/prepare';
-import { resumeWrites, switchApplication } from './phases/switch';
-import { smokeTheApplication, validate } from './phases/validation';
-import { accept, monitor, retain } from './phases/watch';
-import { goBack, WayBack } from './phases/way-back';
-import { Interrupted, newJournal, Runbook } from './runbook';
+import { conclude, undoEverything } from './phases/ending';
+import { needed } from './phases/migration';
+import { cleanUp, endingOf } from './phases/postgres/ending';
+import { fenceSource, stopWrites } from './phases/postgres/freeze';
+import type { PostgresMigration } from './phases/postgres/migration';
+import { preflight, startEvidence } from './phases/postgres/preflight';
+import { prepareTarget, snapshot } from './phases/postgres/prepare';
+import { resumeWrites, switchApplication } from './phases/postgres/switch';
+import { smokeTheApplication, validate } from './phases/postgres/validation';
+import { retainSource, watchOf } from './phases/postgres/watch';
+import { goBack, measureLoss } from './phases/postgres/way-back';
+import { refusePlan } from './phases/refused-plan';
+import { accept, monitor } from './phases/watch';
+import { WayBack } from './phases/way-back';
+import { Interrupted, Runbook } from './runbook';
 import { bigBang } from './strategies/big-bang';
 import type { Strategy } from './strategies/strategy';
 
@@ -33,7 +39,8 @@ const strategies: Partial<Record<PostgresPlan['strategy'], Strategy>> = { 'big-b
 export async function postgresMigration(input: PostgresPlanInput): Promise<MigrationResult> {
   const migration = begin(input);
   const { runbook } = migration;
-  const wayBack = new WayBack(migration);
+  const wayBack = new WayBack(migration, () => measureLoss(migration), 'the target has taken writes since the switch');
+  const watch = watchOf(migration);
   listen(runbook, {
     rollbackAfterNoReturn: (request) => wayBack.request(request),
     tune: (request) => {
@@ -50,18 +57,18 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
     await snapshot(migration); // [4a], and [3] go-live
     await untilSwitched(migration); // [4b] [4c] [5] [4d]
   } catch (error) {
-    return goBackBeforeNoReturn(migration, error);
+    return undoEverything(migration, error, endingOf(migration));
   }
 
   void wayBack.answerRequests().catch(() => undefined);
   try {
     await resumeWrites(migration); // [4d]
     await smokeTheApplication(migration); // [5]
-    await monitor(migration); // [6] [7]
-    await accept(migration);
+    await monitor(migration, watch); // [6] [7]
+    await accept(migration, watch);
     await cleanUp(migration);
-    const sourceFence = await retain(migration); // [7]
-    return await conclude(migration, 'completed', { sourceFence, targetFence: false });
+    const sourceFence = await retainSource(migration); // [7]
+    return await conclude(migration, 'completed', endingOf(migration, { sourceFence, targetFence: false }));
   } catch (error) {
     return goBackAfterNoReturn(migration, error);
   }
@@ -69,7 +76,7 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
 
 function begin(input: PostgresPlanInput): PostgresMigration {
   const parsed = parsePostgresPlan(input);
-  if (!parsed.ok) throw refusePlan(describeIssues(parsed.issues));
+  if (!parsed.ok) throw refusePlan('postgres', parsed.issues);
   const { plan: parsedPlan } = parsed;
   const { name, strategy, source, target, tables } = parsedPlan;
   const journal = newJournal('postgres', {
@@ -91,18 +98,6 @@ function begin(input: PostgresPlanInput): PostgresMigration {
     earlierDowntimeMs: 0,
     givenUp: [],
   };
-}
-
-/** The failure for a plan that is wrong; status and details say so as well, for people who look there first. */
-function refusePlan(issues: string): ApplicationFailure {
-  const journal = newJournal('postgres', { name: 'refused', digest: '', source: 'unknown', target: 'unknown' });
-  journal.reason = `The plan is refused; nothing was started.\n${issues}`;
-  const runbook = new Runbook(journal, {});
-  runbook.ending = true;
-  listen(runbook, { rollbackAfterNoReturn: () => undefined, tune: () => 'the plan is refused' });
-  runbook.announce();
-  runbook.phase('failed');
-  return ApplicationFailure.nonRetryable(journal.reason, 'InvalidPlan');
 }
 
 /** Automatic gates give up after so many freezes that ran out of time; people may go on as long as they like. */
@@ -143,8 +138,12 @@ async function untilSwitched(migration: PostgresMigration): Promise<void> {
 async function freezeMoveAndSwitch(migration: PostgresMigration): Promise<void> {
   const { runbook, plan } = migration;
   const limitMs = needed(parseDurationMs(plan.maxDowntime), 'maxDowntime');
+  const deadline = {
+    summary: `Writes may be stopped for ${plan.maxDowntime}`,
+    over: `${formatDurationMs(limitMs)} without writes have passed before the switch was reached`,
+  };
   if (!plan.application) await stopWrites(migration);
-  await runbook.withDeadline(limitMs, `Writes may be stopped for ${plan.maxDowntime}`, async () => {
+  await runbook.withDeadline(limitMs, deadline, async () => {
     if (plan.application) await stopWrites(migration);
     await fenceSource(migration);
     await needed(strategies[plan.strategy], 'strategy').underFence(migration);
@@ -169,28 +168,12 @@ function cutoverEvidence({ runbook, plan: { maxDowntime } }: PostgresMigration, 
   ];
 }
 
-/** Undoes everything, then ends: rolled back, rejected, or cancelled. */
-async function goBackBeforeNoReturn(migration: PostgresMigration, error: unknown): Promise<MigrationResult> {
-  const { runbook } = migration;
-  const cancelled = isCancellation(error);
-  if (!(error instanceof Interrupted) && !cancelled) throw error;
-  const reason = error instanceof Interrupted ? error.reason : 'the workflow was cancelled';
-  const rejected = error instanceof Interrupted && error.kind === 'rejected';
-  runbook.ending = true;
-  const givenUp = [...migration.givenUp, ...(await runbook.unwind(reason))];
-  const fences = { sourceFence: false, targetFence: false };
-  const result = await conclude(migration, rejected ? 'rejected' : 'rolled-back', { ...fences, givenUp });
-  if (givenUp.length > 0) throw notUndone(givenUp);
-  if (cancelled) throw error;
-  return result;
-}
-
 async function goBackAfterNoReturn(migration: PostgresMigration, error: unknown): Promise<MigrationResult> {
   const { runbook } = migration;
   if (error instanceof Interrupted && error.kind === 'way-back') {
     await goBack(migration, error.reason);
     await CancellationScope.nonCancellable(() => cleanUp(migration));
-    return conclude(migration, 'rolled-back', { sourceFence: false, targetFence: true });
+    return conclude(migration, 'rolled-back', endingOf(migration, { sourceFence: false, targetFence: true }));
   }
   if (!isCancellation(error)) throw error;
   runbook.ending = true;
@@ -202,15 +185,8 @@ async function goBackAfterNoReturn(migration: PostgresMigration, error: unknown)
     if (!runbook.journal.downtime?.endedAt) await resumeWrites(migration);
     await cleanUp(migration);
   });
-  await conclude(migration, 'completed', { sourceFence: true, targetFence: false });
+  await conclude(migration, 'completed', endingOf(migration, { sourceFence: true, targetFence: false }));
   throw error;
-}
-
-function notUndone(givenUp: string[]): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(
-    `The migration could be neither finished nor undone. Given up: ${givenUp.join('; ')}. The report lists what is left; put it right by hand.`,
-    'NotUndone',
-  );
 }
 
 function planFacts({

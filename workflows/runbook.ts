@@ -1,28 +1,12 @@
-// The machinery under every migration: steps, journal, gates, compensation, blocking, pausing, interruption.
+// The machinery under every migration: steps, gates, compensation, blocking, pausing, interruption.
 // The journal is the single source of progress; status, details and search attributes are made from it.
-import {
-  ApplicationFailure,
-  CancellationScope,
-  CancelledFailure,
-  condition,
-  isCancellation,
-  log,
-  setCurrentDetails,
-  sleep,
-  upsertSearchAttributes,
-  workflowInfo,
-} from '@temporalio/workflow';
-import { defineSearchAttributeKey } from '@temporalio/common';
+import { CancellationScope, CancelledFailure, condition, isCancellation, log, sleep } from '@temporalio/workflow';
 import type { GateRecord, Journal, StepRecord } from '../journal/types';
-import { formatDurationMs } from '../plan/duration';
 import { ruleOf, type GateName, type Gates } from '../plan/gates';
-import { renderDetails } from './board';
+import { CompensationStack, type Compensation } from './compensation';
 import { close, openGate, reminderMs } from './gate';
 import { gateWords } from './gate-words';
-
-const phaseKey = defineSearchAttributeKey('MigrationPhase', 'KEYWORD');
-const kindKey = defineSearchAttributeKey('MigrationKind', 'KEYWORD');
-const gateKey = defineSearchAttributeKey('MigrationGate', 'KEYWORD');
+import { describeFailure, Logbook, type Answer } from './logbook';
 
 /** Why the forward path was left: by a person, a gate, the deadline, or a cancellation. */
 export type InterruptKind = 'rollback' | 'rejected' | 'deadline' | 'way-back';
@@ -38,20 +22,6 @@ export class Interrupted extends Error {
   }
 }
 
-/** What a person said to something blocked. */
-interface Answer {
-  kind: 'retry' | 'skip';
-  by: string;
-  reason?: string;
-}
-
-interface Compensation {
-  id: string;
-  needs: string[];
-  title: string;
-  undo: () => Promise<string | void>;
-}
-
 export interface StepOptions<Result> {
   /** Pushed on the compensation stack before the action starts, so a step that half happened is undone. Idempotent. Returns one line for the journal. */
   undo?: () => Promise<string | void>;
@@ -65,12 +35,10 @@ export interface StepOptions<Result> {
   describe?: (result: Result) => string;
 }
 
-export class Runbook {
-  private stack: Compensation[] = [];
+export class Runbook extends Logbook {
+  private readonly stack = new CompensationStack(this);
   private interruption?: Interrupted;
   private running?: CancellationScope;
-  private answer?: Answer;
-  private skippedUndo = new Set<string>();
   /** Compensations run: the forward path stands still. */
   rollingBack = false;
   /** The migration only comes to its end now, or goes back for good: nothing can be asked for any more. */
@@ -78,49 +46,14 @@ export class Runbook {
   private rollbackAfterUnwind?: Interrupted;
 
   constructor(
-    readonly journal: Journal,
+    journal: Journal,
     private readonly gates: Gates,
-  ) {}
-
-  // ---- reading and showing -------------------------------------------------------------------------------------
-
-  now(): Date {
-    return new Date(Date.now());
-  }
-
-  openGate(): GateRecord | undefined {
-    return this.journal.gates.find(({ state }) => state === 'open');
+  ) {
+    super(journal);
   }
 
   get pastNoReturn(): boolean {
     return this.journal.pointOfNoReturnAt !== undefined;
-  }
-
-  /** The first thing a migration does: it can be found and seen, also when no worker is up. */
-  announce(): void {
-    upsertSearchAttributes([
-      { key: kindKey, value: this.journal.kind },
-      { key: phaseKey, value: this.journal.phase },
-      { key: gateKey, value: 'none' },
-    ]);
-    this.show();
-  }
-
-  /** Shows the journal again after anything in it has changed. */
-  show(): void {
-    setCurrentDetails(renderDetails(this.journal));
-  }
-
-  phase(name: string): void {
-    if (this.journal.phase === name) return;
-    this.journal.phase = name;
-    upsertSearchAttributes([{ key: phaseKey, value: name }]);
-    this.show();
-  }
-
-  note(text: string, by?: string): void {
-    this.journal.notes.push({ at: this.now().toISOString(), text, by });
-    this.show();
   }
 
   // ---- steps ---------------------------------------------------------------------------------------------------
@@ -163,34 +96,9 @@ export class Runbook {
     }
   }
 
-  private begin(id: string, title: string, options: { skippable?: boolean; downtime?: boolean }): StepRecord {
-    const record: StepRecord = {
-      id,
-      title,
-      phase: this.journal.phase,
-      state: 'running',
-      startedAt: this.now().toISOString(),
-      retries: 0,
-      skippable: options.skippable ?? false,
-      ...(options.downtime ? { downtime: true } : {}),
-    };
-    this.journal.steps.push(record);
-    this.show();
-    return record;
-  }
-
-  private end(record: StepRecord, state: StepRecord['state']): void {
-    const now = this.now();
-    record.state = state;
-    record.endedAt = now.toISOString();
-    record.durationMs = now.getTime() - Date.parse(record.startedAt);
-    this.show();
-  }
-
   private async blocked(record: StepRecord): Promise<Answer> {
     log.warn('step blocked', { step: record.id, failure: record.failure });
-    this.answer = undefined;
-    this.journal.blocked = {
+    const blocked = {
       step: record.id,
       failure: (record.failure ?? '').replace(
         /It is tried again by itself(; [^.]*)?\./g,
@@ -201,18 +109,15 @@ export class Runbook {
     };
     const before = this.journal.phase;
     this.phase('blocked');
-    this.show();
     try {
-      await this.wait(
-        () => this.answer !== undefined,
-        `Blocked at ${record.id}: retry, ${record.skippable ? 'skip, ' : ''}or rollback`,
-      );
-      return this.answer as unknown as Answer;
+      for (;;) {
+        const answer = await this.whileBlocked(blocked, (answered) =>
+          this.wait(answered, `Blocked at ${record.id}: retry, ${record.skippable ? 'skip, ' : ''}or rollback`),
+        );
+        if (answer) return answer;
+      }
     } finally {
-      this.answer = undefined;
-      delete this.journal.blocked;
       this.phase(before);
-      this.show();
     }
   }
 
@@ -243,15 +148,16 @@ export class Runbook {
     });
   }
 
-  /** Runs work against the clock: when the time is over first, the forward path is left for `deadline`. */
-  async withDeadline<Result>(limitMs: number, summary: string, work: () => Promise<Result>): Promise<Result> {
+  /** Runs work against the clock: when the time is over first, the forward path is left for `deadline`, and `over` is the reason. */
+  async withDeadline<Result>(
+    limitMs: number,
+    { summary, over }: { summary: string; over: string },
+    work: () => Promise<Result>,
+  ): Promise<Result> {
     const clock = new CancellationScope();
     const ticking = clock.run(async () => {
       await sleep(limitMs, { summary });
-      this.interrupt(
-        'deadline',
-        `${formatDurationMs(limitMs)} without writes have passed before the switch was reached`,
-      );
+      this.interrupt('deadline', over);
     });
     ticking.catch(() => undefined);
     try {
@@ -306,11 +212,6 @@ export class Runbook {
     await this.wait(() => !this.paused, `Paused by ${this.journal.paused?.by}: waiting for resume`);
   }
 
-  /** Retry or skip of what is blocked; the caller has checked that it applies. */
-  answerBlocked(kind: 'retry' | 'skip', by: string, reason?: string): void {
-    this.answer = { kind, by, reason };
-  }
-
   // ---- gates ---------------------------------------------------------------------------------------------------
 
   /** Opens a gate and waits for the people that the plan asks for. @throws Interrupted `rejected` */
@@ -330,21 +231,15 @@ export class Runbook {
     await this.whilePaused();
     this.throwIfInterrupted();
     const gate = openGate(name, evidence, ruleOf(this.gates, name), this.now());
-    this.journal.gates.push(gate);
-    if (gate.state === 'auto') {
-      this.show();
-      return 'approved';
-    }
-    upsertSearchAttributes([{ key: gateKey, value: name }]);
-    this.show();
+    this.noteGate(gate);
+    if (gate.state === 'auto') return 'approved';
     try {
       await this.untilClosed(gate);
     } catch (error) {
       if (gate.state === 'open') close(gate, 'withdrawn', this.now());
       throw error;
     } finally {
-      upsertSearchAttributes([{ key: gateKey, value: 'none' }]);
-      this.show();
+      this.noGate();
     }
     return gate.state === 'approved' ? 'approved' : 'rejected';
   }
@@ -365,13 +260,6 @@ export class Runbook {
     await this.wait(closed, summary);
   }
 
-  // ---- compensation --------------------------------------------------------------------------------------------
-
-  /** Puts a compensation on the stack that belongs to no step of ours: something that a person did. */
-  compensate(id: string, title: string, undo: Compensation['undo'], needs: string[] = []): void {
-    this.stack.push({ id, title, undo, needs });
-  }
-
   /** As `ask`, again and again until it is approved: for what has to be done by hand before anything can go on. */
   async insist(name: GateName, evidence: string[]): Promise<void> {
     while ((await this.ask(name, evidence)) === 'rejected') {
@@ -380,9 +268,16 @@ export class Runbook {
     }
   }
 
+  // ---- compensation --------------------------------------------------------------------------------------------
+
+  /** Puts a compensation on the stack that belongs to no step of ours: something that a person did. */
+  compensate(id: string, title: string, undo: Compensation['undo'], needs: string[] = []): void {
+    this.stack.push({ id, title, undo, needs });
+  }
+
   /** A place on the compensation stack to unwind to. */
   mark(): number {
-    return this.stack.length;
+    return this.stack.mark();
   }
 
   /** From here on the undo stack means nothing any more: going back is another procedure. */
@@ -390,133 +285,21 @@ export class Runbook {
     this.throwIfInterrupted();
     if (CancellationScope.current().consideredCancelled)
       throw new CancelledFailure('cancelled before the point of no return');
-    this.stack = [];
+    this.stack.forget();
     this.journal.pointOfNoReturnAt = this.now().toISOString();
     this.show();
   }
 
-  /**
-   * Runs the compensations above `mark`, newest first, shielded from cancellation. One that fails lets the others go on and is tried again,
-   * with growing pauses, until it works or a person skips it; only what needs its effect waits for it. Returns what was given up.
-   */
+  /** Runs the compensations above `mark`, newest first, shielded from cancellation. Returns what was given up. */
   async unwind(reason: string, mark = 0): Promise<string[]> {
     return CancellationScope.nonCancellable(async () => {
       this.rollingBack = true;
       this.journal.reason = reason;
       this.phase('rolling-back');
       this.show();
-      const above = this.stack.splice(mark).reverse();
-      let pending = above.map((compensation) => ({ compensation, record: undefined as StepRecord | undefined }));
-      for (let round = 0; pending.length > 0; round += 1) {
-        const failed: typeof pending = [];
-        for (const item of pending) {
-          const waitsFor = pending.filter(
-            (other) =>
-              item.compensation.needs.includes(other.compensation.id) &&
-              other.record?.state !== 'undone' &&
-              other.record?.state !== 'skipped',
-          );
-          if (waitsFor.length > 0) {
-            failed.push(item);
-            continue;
-          }
-          item.record ??= this.begin(`undo-${item.compensation.id}`, item.compensation.title, { skippable: true });
-          if (!(await this.tryUndo(item.compensation, item.record))) failed.push(item);
-        }
-        pending = failed.filter(({ record }) => record?.state !== 'skipped');
-        if (pending.length > 0)
-          await this.beforeUndoAgain(
-            pending.filter(({ record }) => record),
-            round,
-          );
-        pending = pending.filter(({ record }) => record?.state !== 'skipped');
-      }
+      const givenUp = await this.stack.unwind(mark);
       this.rollingBack = false;
-      return above.filter(({ id }) => this.skippedUndo.has(id)).map(({ title }) => title);
+      return givenUp;
     });
   }
-
-  private async tryUndo({ id, undo }: Compensation, record: StepRecord): Promise<boolean> {
-    record.state = 'undoing';
-    this.show();
-    try {
-      record.result = (await undo()) ?? undefined;
-      delete record.failure;
-      this.end(record, 'undone');
-      return true;
-    } catch (error) {
-      record.failure = describeFailure(error);
-      this.end(record, 'undo-failed');
-      log.error('compensation failed', { step: id, failure: record.failure });
-      return false;
-    }
-  }
-
-  private async beforeUndoAgain(
-    pending: { compensation: Compensation; record?: StepRecord }[],
-    round: number,
-  ): Promise<void> {
-    // A server that comes back is noticed within a minute during the first half hour; after that, events must stay few.
-    const pauseMs =
-      round < 30
-        ? Math.min(10_000 * 2 ** round, 60_000)
-        : Math.min(600_000 * 2 ** Math.floor((round - 30) / 100), 3_600_000);
-    const first = pending[0];
-    if (!first?.record) return;
-    this.journal.blocked = {
-      step: first.record.id,
-      failure: first.record.failure ?? '',
-      skippable: true,
-      ending: true,
-    };
-    this.answer = undefined;
-    this.show();
-    await condition(() => this.answer !== undefined, pauseMs, {
-      summary: `Undo ${first.compensation.id} failed: again in ${formatDurationMs(pauseMs)}, or retry, or skip`,
-    });
-    // The handler has assigned it while we waited; the compiler cannot know.
-    const answer = this.answer as Answer | undefined;
-    if (answer?.kind === 'skip') {
-      this.skippedUndo.add(first.compensation.id);
-      first.record.result = `given up by ${answer.by}: ${answer.reason ?? ''}`;
-      this.end(first.record, 'skipped');
-    }
-    this.answer = undefined;
-    delete this.journal.blocked;
-    this.show();
-  }
-}
-
-/** What really failed, through Temporal's wrappers: the failure that an activity threw, on one line; no stack. */
-export function describeFailure(error: unknown): string {
-  const thrown = innermost(error);
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const type = thrown instanceof ApplicationFailure && thrown.type !== 'Error' ? thrown.type : undefined;
-  const text = `${type ? `${type}: ` : ''}${message}`.replaceAll(/\s+/g, ' ');
-  return text.length > 1_500 ? `${text.slice(0, 1_499)}…` : text;
-}
-
-/** The first failure that carries a type of its own; otherwise the last cause. */
-function innermost(error: unknown): unknown {
-  if (error instanceof ApplicationFailure && error.type && error.type !== 'Error') return error;
-  return error instanceof Error && error.cause ? innermost(error.cause) : error;
-}
-
-/** The beginning of a journal. */
-export function newJournal(kind: Journal['kind'], plan: Journal['plan']): Journal {
-  const { workflowId, runId, startTime } = workflowInfo();
-  return {
-    migration: workflowId,
-    runId,
-    kind,
-    plan,
-    phase: 'new',
-    startedAt: startTime.toISOString(),
-    steps: [],
-    gates: [],
-    refused: [],
-    notes: [],
-    artifacts: [],
-    left: [],
-  };
 }

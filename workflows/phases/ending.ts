@@ -1,19 +1,40 @@
-// Every ending: clean up, look what is left, write the report. The same for completed, rolled back, rejected and cancelled.
-import { CancellationScope } from '@temporalio/workflow';
+// Every ending: undo, look what is left, write the report. The same for completed, rolled back, rejected and cancelled.
+import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { CreatedObject, Outcome } from '../../journal/types';
 import { run } from '../activity-options';
 import type { MigrationResult } from '../messages';
-import type { PostgresMigration } from './migration';
+import { Interrupted } from '../runbook';
+import type { Migration } from './migration';
 
-/** Removes the ledger once nobody needs it: after acceptance, or at the end of going back. */
-export async function cleanUp({ runbook, scope }: PostgresMigration): Promise<void> {
-  await runbook.step(
-    'clean-up',
-    'Remove the ledger from the target',
-    () => run('quick', 'Remove the ledger').removeLedger({ scope }),
-    {
-      describe: ({ removed }) => (removed ? 'removed' : 'was not there'),
-    },
+/** What one kind of migration brings to its ending. */
+export interface Ending {
+  /** Looks on both sides for anything left behind. */
+  findLeftovers: () => Promise<CreatedObject[]>;
+  /** What the files are that stay: "the backup of the source". */
+  artifacts: string;
+}
+
+/** Undoes everything, then ends: rolled back, rejected, or cancelled. @throws NotUndone, or the cancellation, or what is neither */
+export async function undoEverything(migration: Migration, error: unknown, ending: Ending): Promise<MigrationResult> {
+  const { runbook } = migration;
+  const cancelled = isCancellation(error);
+  if (!(error instanceof Interrupted) && !cancelled) throw error;
+  const reason = error instanceof Interrupted ? error.reason : 'the workflow was cancelled';
+  const rejected = error instanceof Interrupted && error.kind === 'rejected';
+  runbook.ending = true;
+  migration.givenUp.push(...(await runbook.unwind(reason)));
+  const result = await conclude(migration, rejected ? 'rejected' : 'rolled-back', ending);
+  requireUndone(migration);
+  if (cancelled) throw error;
+  return result;
+}
+
+/** @throws NotUndone when a person gave up something that had to be undone */
+export function requireUndone({ givenUp }: Migration): void {
+  if (givenUp.length === 0) return;
+  throw ApplicationFailure.nonRetryable(
+    `The migration could be neither finished nor undone. Given up: ${givenUp.join('; ')}. The report lists what is left; put it right by hand.`,
+    'NotUndone',
   );
 }
 
@@ -22,22 +43,24 @@ export async function cleanUp({ runbook, scope }: PostgresMigration): Promise<vo
  * A report that cannot be written blocks, and can be skipped: the migration itself is over.
  */
 export async function conclude(
-  migration: PostgresMigration,
+  migration: Migration,
   outcome: Outcome,
-  { givenUp = [], ...kept }: { sourceFence: boolean; targetFence: boolean; givenUp?: string[] },
+  { findLeftovers, artifacts }: Ending,
 ): Promise<MigrationResult> {
   return CancellationScope.nonCancellable(async () => {
-    const { runbook, scope, plan } = migration;
+    const { runbook, plan, givenUp } = migration;
     const { journal } = runbook;
     runbook.ending = true;
     runbook.clearInterruption();
-    const found = await runbook.step(
-      'leftovers',
-      'Look on both sides for anything left behind',
-      () => run('long', 'Look for anything left behind').findLeftovers({ scope, kept }),
-      { skippable: true, describe: describeLeftovers },
-    );
-    journal.left = [...(found ?? [unlooked()]), ...givenUp.map(notUndone), ...journal.artifacts.map(keptArtifact)];
+    const found = await runbook.step('leftovers', 'Look on both sides for anything left behind', findLeftovers, {
+      skippable: true,
+      describe: describeLeftovers,
+    });
+    journal.left = [
+      ...(found ?? [unlooked()]),
+      ...givenUp.map(notUndone),
+      ...journal.artifacts.map((artifact) => keptArtifact(artifact, artifacts)),
+    ];
     if (givenUp.length === 0) journal.outcome = outcome;
     journal.endedAt = runbook.now().toISOString();
     if (journal.downtime && !journal.downtime.endedAt && outcome === 'completed')
@@ -69,13 +92,20 @@ export async function conclude(
 function describeLeftovers(found: CreatedObject[]): string {
   const present = found.filter(({ state }) => state === 'present');
   const kept = found.filter(({ state }) => state === 'kept');
-  const names = (objects: CreatedObject[]): string =>
-    objects.map(({ kind, name, where }) => `${kind} ${name} on the ${where}`).join(', ');
-  const onPurpose = kept.length > 0 ? `; kept on purpose: ${names(kept)}` : '';
-  return `${present.length === 0 ? 'nothing is left behind' : `LEFT BEHIND: ${names(present)}`}${onPurpose}`;
+  const onPurpose = kept.length > 0 ? `; kept on purpose: ${nameObjects(kept)}` : '';
+  return `${present.length === 0 ? 'nothing is left behind' : `LEFT BEHIND: ${nameObjects(present)}`}${onPurpose}`;
 }
 
-function countDifferences({ runbook }: PostgresMigration): number | undefined {
+function nameObjects(objects: CreatedObject[]): string {
+  const more = objects.length > objectsNamed ? ` and ${objects.length - objectsNamed} more` : '';
+  const names = objects.slice(0, objectsNamed).map(({ kind, name, where }) => `${kind} ${name} on the ${where}`);
+  return `${names.join(', ')}${more}`;
+}
+
+/** In one line for people; the report has all of them. */
+const objectsNamed = 20;
+
+function countDifferences({ runbook }: Migration): number | undefined {
   const { validation, fidelity } = runbook.journal;
   if (!validation && !fidelity) return undefined;
   return (
@@ -104,12 +134,12 @@ function notUndone(title: string): CreatedObject {
   };
 }
 
-function keptArtifact({ name, url }: { name: string; url: string }): CreatedObject {
+function keptArtifact({ name, url }: { name: string; url: string }, what: string): CreatedObject {
   return {
     kind: 'file',
     where: 'artifacts',
     name,
     state: 'kept',
-    why: `the backup of the source, for as long as you keep it: ${url}`,
+    why: `${what}, for as long as you keep it: ${url}`,
   };
 }

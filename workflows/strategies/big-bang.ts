@@ -1,8 +1,9 @@
 // Big-bang: the fence first, then everything is copied under it. The simplest way, for databases that fit the window.
 import { run } from '../activity-options';
-import { copyTables } from '../phases/copy';
-import { needed, type PostgresMigration } from '../phases/migration';
-import { megabytes } from '../phases/preflight';
+import { copyTables } from '../phases/postgres/copy';
+import { needed } from '../phases/migration';
+import type { PostgresMigration } from '../phases/postgres/migration';
+import { megabytes } from '../phases/postgres/preflight';
 import type { Strategy } from './strategy';
 
 export const bigBang: Strategy = {

@@ -1,5 +1,5 @@
 // What differs between strategies: how data moves before the fence, and what is left to move under it.
-import type { PostgresMigration } from '../phases/migration';
+import type { PostgresMigration } from '../phases/postgres/migration';
 
 export interface Strategy {
   /** While the source still takes writes. */

@@ -1,6 +1,8 @@
 // Runbook step 4b: nothing writes to the source any more, and it is proved. From the fence on the deadline runs.
-import { run } from '../activity-options';
-import { needed, type PostgresMigration } from './migration';
+import { run } from '../../activity-options';
+import { beginDowntime, endDowntime } from '../downtime';
+import { needed } from '../migration';
+import type { PostgresMigration } from './migration';
 
 /** Maintenance mode of the application, or a person who says that writing has stopped. */
 export async function stopWrites(migration: PostgresMigration): Promise<void> {
@@ -105,21 +107,4 @@ export async function proveSilence(
     () => run('brisk', 'Prove silence on the source').proveSilence({ scope, side: 'source', former, since }),
     { downtime: true, describe: ({ evidence }) => evidence.join('; ') },
   );
-}
-
-/** The application cannot write any more. A freeze that was given up before counts as well. */
-export function beginDowntime(migration: PostgresMigration): void {
-  const { journal } = migration.runbook;
-  migration.earlierDowntimeMs = journal.downtime?.durationMs ?? 0;
-  journal.downtime = { startedAt: migration.runbook.now().toISOString() };
-}
-
-/** The application can write again, on whichever side. */
-export function endDowntime({ runbook, earlierDowntimeMs }: PostgresMigration): void {
-  const { downtime } = runbook.journal;
-  if (!downtime || downtime.endedAt) return;
-  const now = runbook.now();
-  downtime.endedAt = now.toISOString();
-  downtime.durationMs = earlierDowntimeMs + now.getTime() - Date.parse(downtime.startedAt);
-  runbook.show();
 }

@@ -1,8 +1,9 @@
 // Runbook section 4a and the target's side of section 1: a backup that is known to restore, and a target that has the source's
 // roles and schema, before anybody's writes are stopped.
-import { run } from '../activity-options';
+import { run } from '../../activity-options';
 import { megabytes } from './preflight';
-import { needed, type PostgresMigration } from './migration';
+import { needed } from '../migration';
+import type { PostgresMigration } from './migration';
 
 /** Step 4a: the last backup before the migration, verified. */
 export async function snapshot(migration: PostgresMigration): Promise<void> {

@@ -1,10 +1,11 @@
 // Runbook section 1 and 2: is it possible, how is it now, and why this way. Nothing is changed.
-import { ApplicationFailure } from '@temporalio/workflow';
-import type { Check } from '../../journal/types';
-import { formatDurationMs, parseDurationMs } from '../../plan/duration';
-import { run } from '../activity-options';
-import { recommendStrategy } from '../strategies/recommend';
-import { needed, type PostgresMigration } from './migration';
+import type { Check } from '../../../journal/types';
+import { formatDurationMs, parseDurationMs } from '../../../plan/duration';
+import { run } from '../../activity-options';
+import { recommendStrategy } from '../../strategies/recommend';
+import { checksEvidence, countOutcomes, requireChecks } from '../checks';
+import { needed } from '../migration';
+import type { PostgresMigration } from './migration';
 
 export async function preflight(migration: PostgresMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
@@ -63,16 +64,8 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
       }),
     );
   }
-  journal.preflight = checks;
   journal.versions = { source: `PostgreSQL ${facts.sourceVersion}`, target: `PostgreSQL ${facts.targetVersion}` };
-  runbook.show();
-  const failed = checks.filter(({ outcome }) => outcome === 'fail');
-  if (failed.length > 0) {
-    throw ApplicationFailure.nonRetryable(
-      `${failed.length} of ${checks.length} checks failed; nothing has been changed. ${failed.map(describeCheck).join(' | ')}. Mend them and retry; if the plan is wrong, roll back and start again with a better one.`,
-      'PreconditionFailed',
-    );
-  }
+  requireChecks(migration, checks);
   migration.facts = facts;
   return checks;
 }
@@ -97,26 +90,16 @@ function recordDecision({ runbook, plan, facts }: PostgresMigration): void {
 }
 
 /** What the people at the `start` gate should see. */
-export function startEvidence({ runbook, plan, facts }: PostgresMigration): string[] {
-  const { preflight: checks = [], baseline, decision } = runbook.journal;
-  const warnings = checks.filter(({ outcome }) => outcome === 'warn');
+export function startEvidence(migration: PostgresMigration): string[] {
+  const { runbook, plan, facts } = migration;
+  const { baseline, decision } = runbook.journal;
   return [
-    `checks: ${countOutcomes(checks)}`,
-    ...warnings.slice(0, 8).map((check) => `warning ${describeCheck(check)}`),
+    ...checksEvidence(migration),
     `source PostgreSQL ${facts?.sourceVersion}, target PostgreSQL ${facts?.targetVersion}`,
     `${baseline?.tables} tables, ${baseline?.rows} rows, ${megabytes(baseline?.databaseBytes ?? 0)}`,
     `strategy ${plan.strategy}; the facts speak for ${decision?.recommended}: ${decision?.reasons.join('; ')}`,
     `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
   ];
-}
-
-function countOutcomes(checks: Check[]): string {
-  const count = (outcome: Check['outcome']): number => checks.filter((check) => check.outcome === outcome).length;
-  return `${count('pass')} passed, ${count('warn')} warnings, ${count('fail')} failed`;
-}
-
-function describeCheck({ name, side, found, fix }: Check): string {
-  return `${name} (${side}): ${found}${fix ? `; fix: ${fix}` : ''}`;
 }
 
 /** 512_000_000 -> "512 MB": decimal megabytes. */

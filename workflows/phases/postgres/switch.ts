@@ -1,6 +1,7 @@
 // Runbook step 4d: the application goes over to the target, and the point of no return. Until then everything can be undone.
-import { run } from '../activity-options';
-import { endDowntime, proveSilence } from './freeze';
+import { run } from '../../activity-options';
+import { endDowntime } from '../downtime';
+import { proveSilence } from './freeze';
 import type { PostgresMigration } from './migration';
 
 /** Target healthy, application pointed at it, still in maintenance mode. */

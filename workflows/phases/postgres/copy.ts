@@ -1,7 +1,7 @@
 // The copy as the workflow sees it: lanes that each take the next chunk until none is left. Progress and exactly-once live in
 // the target's ledger; what is here is how many lanes run, pausing, tuning, and a measurement now and then.
 import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
-import { run } from '../activity-options';
+import { run } from '../../activity-options';
 import type { PostgresMigration } from './migration';
 import { megabytes } from './preflight';
 

@@ -1,0 +1,120 @@
+// Going back after the point of no return. Big-bang has no reverse stream: what was written to the target since the switch would
+// be lost, so the operator is told how much, and must say so in words (runbook section 6).
+import { CancellationScope } from '@temporalio/workflow';
+import type { RollbackRecord, RollbackStepName } from '../../../journal/types';
+import { run } from '../../activity-options';
+import { beginDowntime, endDowntime } from '../downtime';
+import { needed } from '../migration';
+import type { Loss } from '../way-back';
+import type { PostgresMigration } from './migration';
+
+/** Counts what was written to the target since the switch, and notes the words that accept its loss. */
+export async function measureLoss({ runbook, scope, writeMark }: PostgresMigration): Promise<Loss> {
+  const { writes, detail, exact } = await run('quick', 'Count what was written since the switch').measureLoss({
+    scope,
+    mark: needed(writeMark, 'write mark'),
+  });
+  const words = exact ? `lose ${writes} writes` : `lose at least ${writes} writes`;
+  runbook.journal.loss = { writes, words, detail, measuredAt: runbook.now().toISOString() };
+  runbook.show();
+  return { words, detail };
+}
+
+/** The runbook's rollback steps, after the words were said. Shielded from cancellation; each step blocks and can be retried. */
+export async function goBack(migration: PostgresMigration, reason: string): Promise<void> {
+  await CancellationScope.nonCancellable(async () => {
+    const { runbook, plan, scope } = migration;
+    const { application } = plan;
+    runbook.ending = true;
+    runbook.clearInterruption();
+    beginDowntime(migration);
+    runbook.journal.reason = reason;
+    runbook.phase('rolling-back');
+    const record: RollbackRecord = { startedAt: runbook.now().toISOString(), reason, steps: [] };
+    runbook.journal.rollback = record;
+    const started = runbook.now();
+    const row = async (name: RollbackStepName, work: () => Promise<string>): Promise<void> => {
+      const from = runbook.now().getTime();
+      const detail = await work();
+      record.steps.push({
+        name,
+        state: 'done',
+        at: runbook.now().toISOString(),
+        durationMs: runbook.now().getTime() - from,
+        detail,
+      });
+      runbook.show();
+    };
+
+    await row('maintenance-mode', async () => {
+      if (!application) {
+        await runbook.insist('stop-writes', ['going back: put the application into maintenance mode by hand']);
+        return 'by hand';
+      }
+      await runbook.step('back-maintenance-mode', 'Put the application into maintenance mode', () =>
+        run('application', 'POST /admin/maintenance-mode').setMaintenanceMode({
+          application,
+          enabled: true,
+          migration: scope.migration,
+          reason,
+        }),
+      );
+      return 'the application answers that it writes no more';
+    });
+    await row('source-primary', async () => {
+      const side = 'target' as const;
+      const former = await runbook.step('back-inspect-access', 'Record who may connect to the target now', () =>
+        run('brisk', 'Record access to the target').inspectAccess({ scope, side }),
+      );
+      await runbook.step('back-fence', 'Raise the fence on the target', () =>
+        run('brisk', 'Raise the fence on the target').raiseFence({ scope, side, former: needed(former, 'access') }),
+      );
+      await runbook.step('back-loss', 'Count what is left behind on the target', () => measureLoss(migration), {
+        skippable: true,
+        describe: ({ words }) => words,
+      });
+      await runbook.step('back-lower-fence', 'Lower the fence on the source', () =>
+        run('quickUndo', 'Lower the fence on the source').lowerFence({
+          scope,
+          side: 'source',
+          former: needed(migration.sourceAccess, 'access'),
+        }),
+      );
+      return 'the target is fenced, the source takes writes';
+    });
+    await row('application-switched', async () => {
+      if (!application) {
+        await runbook.insist('switch-application', [
+          'going back: point the application at the source and let it write',
+        ]);
+        return 'by hand';
+      }
+      await runbook.step('back-switch', `Switch the application back to ${application.switchSource}`, () =>
+        run('application', `POST /admin/switch-datastore ${application.switchSource}`).switchDatastore({
+          application,
+          to: 'source',
+        }),
+      );
+      await runbook.step('back-normal-mode', 'Take the application back to normal mode, on the source', () =>
+        run('application', 'POST /admin/normal-mode').setNormalMode({ application }),
+      );
+      return `uses ${application.switchSource}`;
+    });
+    endDowntime(migration);
+    await row('smoke-on-source', async () => {
+      const { smoke } = plan.validation;
+      if (smoke.length === 0) return 'the plan has no smoke tests';
+      const records = await runbook.step(
+        'back-smoke',
+        'Smoke tests on the source',
+        () => run('application', 'Smoke tests on the source').runSmokeTests({ scope, smoke, side: 'source' }),
+        { skippable: true },
+      );
+      const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
+      return `${passed} of ${smoke.length} passed`;
+    });
+    await row('target-preserved', async () => 'its data is untouched and fenced until the cause is known');
+    record.endedAt = runbook.now().toISOString();
+    record.durationMs = runbook.now().getTime() - started.getTime();
+  });
+}
