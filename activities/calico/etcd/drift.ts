@@ -1,7 +1,7 @@
 // What was written to etcd after the snapshot, in spite of the lock: anything that would be migrated and is newer than the pin, or gone.
 // Whatever it finds is on the source only, and the target would never see it.
 import type { ArtifactStore } from '../../artifacts/store';
-import { withHeartbeat } from '../../heartbeat';
+import { withHeartbeat, type Beat } from '../../heartbeat';
 import type { CalicoScope } from '../scope';
 import type { EtcdConnections } from './connection';
 import type { EtcdDatastore } from './datastore';
@@ -40,23 +40,32 @@ export function createDriftActivities({ etcd, artifacts }: { etcd: EtcdConnectio
     async findEtcdDrift(input: { scope: CalicoScope; snapshot: EtcdSnapshot; ignore?: string[] }): Promise<EtcdDrift> {
       const { scope, snapshot, ignore = [] } = input;
       const path = await artifacts.fetch(snapshot.artifact);
-      return withHeartbeat<ReadingProgress, EtcdDrift>({ done: 0, total: snapshot.keys }, ({ signal, report }) =>
-        etcd.with(scope.source, async (datastore) => {
-          const { prefix } = scope.source;
-          const revision = await datastore.revision();
-          const drift: EtcdDrift = { harmless: 0, changes: [], total: 0, detail: [], revision };
-          // Nothing at all was written since, to any key.
-          if (revision === snapshot.revision) return drift;
-          const pages = datastore.readAll(prefix, revision, { keysOnly: true, signal });
-          for await (const pair of pairUp(readEntries(path), entriesOf(pages, report))) {
-            await judge(drift, pair, { datastore, prefix, ignore });
-          }
-          if (drift.total > drift.detail.length) drift.detail.push(`and ${drift.total - drift.detail.length} more`);
-          return drift;
-        }),
+      return withHeartbeat<ReadingProgress, EtcdDrift>({ done: 0, total: snapshot.keys }, (beat) =>
+        etcd.with(scope.source, (datastore) =>
+          driftSince({ revision: snapshot.revision, path }, { datastore, prefix: scope.source.prefix, ignore }, beat),
+        ),
       );
     },
   };
+}
+
+/** The comparison itself, for those who look again and again. `path`: the file of the snapshot. @throws SourceUnavailable (retryable) */
+export async function driftSince(
+  snapshot: { revision: string; path: string },
+  looking: Looking,
+  { signal, report }: Beat<ReadingProgress>,
+): Promise<EtcdDrift> {
+  const { datastore, prefix } = looking;
+  const revision = await datastore.revision();
+  const drift: EtcdDrift = { harmless: 0, changes: [], total: 0, detail: [], revision };
+  // Nothing at all was written since, to any key.
+  if (revision === snapshot.revision) return drift;
+  const pages = datastore.readAll(prefix, revision, { keysOnly: true, signal });
+  for await (const pair of pairUp(readEntries(snapshot.path), entriesOf(pages, report))) {
+    await judge(drift, pair, looking);
+  }
+  if (drift.total > drift.detail.length) drift.detail.push(`and ${drift.total - drift.detail.length} more`);
+  return drift;
 }
 
 interface Looking {
