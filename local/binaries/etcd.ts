@@ -1,7 +1,7 @@
 // Finds an etcd server: CUTOVER_ETCD, envtest's KUBEBUILDER_ASSETS, PATH, our cache; otherwise builds one with Go.
 import { findBinary, type BinarySearch } from './find-binary';
 import { goBuild } from './go-build';
-import { askVersion } from './search';
+import { unfitBelow } from './search';
 
 /** The etcd that we build; the same version is pinned in `go/etcd/go.mod`. */
 export const etcdVersion = '3.6.16';
@@ -21,7 +21,7 @@ export async function findEtcd(options: BinarySearch = {}): Promise<string> {
         { variable: 'KUBEBUILDER_ASSETS', holds: 'folder' },
       ],
       version: etcdVersion,
-      unfit,
+      unfit: (file) => unfitBelow(oldest, /^etcd Version: (\d+)\.(\d+)/, file),
       ways: [
         goBuild({
           title: `etcd: building ${etcdVersion}`,
@@ -38,15 +38,4 @@ export async function findEtcd(options: BinarySearch = {}): Promise<string> {
     },
     options,
   );
-}
-
-/** Why an etcd does not do; undefined when it does. */
-async function unfit(file: string): Promise<string | undefined> {
-  const answer = await askVersion(file);
-  if (answer.why !== undefined) return answer.why === 'ENOENT' ? 'not there' : answer.why;
-  const version = /^etcd Version: (\d+)\.(\d+)/.exec(answer.text);
-  if (!version) return `answers "${answer.text.slice(0, 80)}"`;
-  const [major, minor] = [Number(version[1]), Number(version[2])];
-  const fits = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
-  return fits ? undefined : `too old: ${answer.text.split('\n', 1)[0]}`;
 }

@@ -88,10 +88,11 @@ export async function findBinary(wanted: Wanted, options: BinarySearch = {}): Pr
     isReady: async () => !(await unfit(cached)),
     onWait: () => say(`${name}: another process is fetching or building it; waiting for that (some minutes at most)`),
     fill: async (aside) => {
-      for (const way of wanted.ways) {
+      for (const [n, way] of wanted.ways.entries()) {
         const why = await keepFrom(way);
         if (!why) return;
         search.missed(way.title, why);
+        if (n < wanted.ways.length - 1) say(`${name}: ${way.title} gave nothing (${why.split('\n', 1)[0]}); going on`);
       }
       throw search.failed(wanted.advice);
 

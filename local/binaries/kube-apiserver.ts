@@ -3,7 +3,7 @@
 import { envtestDownload, type EnvtestOptions } from './envtest';
 import { findBinary, type BinarySearch } from './find-binary';
 import { goBuild } from './go-build';
-import { askVersion } from './search';
+import { unfitBelow } from './search';
 
 /** The kube-apiserver that we build; the same version is pinned in `go/kube-apiserver/go.mod`. */
 export const kubernetesVersion = '1.36.3';
@@ -44,14 +44,8 @@ export async function findKubeApiserver(options: BinarySearch & EnvtestOptions =
   );
 }
 
-/** Why a kube-apiserver does not do; undefined when it does. Plain `go build` leaves its version unset: such a one is taken on trust. */
+/** Plain `go build` leaves the version unset, `v0.0.0-master`: such a one is taken on trust. */
 async function unfit(file: string): Promise<string | undefined> {
-  const answer = await askVersion(file);
-  if (answer.why !== undefined) return answer.why === 'ENOENT' ? 'not there' : answer.why;
-  const version = /^Kubernetes v(\d+)\.(\d+)/.exec(answer.text);
-  if (!version) return `answers "${answer.text.slice(0, 80)}"`;
-  if (answer.text.startsWith('Kubernetes v0.0.0-master')) return undefined;
-  const [major, minor] = [Number(version[1]), Number(version[2])];
-  const fits = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
-  return fits ? undefined : `too old: ${answer.text}`;
+  const why = await unfitBelow(oldest, /^Kubernetes v(\d+)\.(\d+)/, file);
+  return why?.startsWith('too old: Kubernetes v0.0.0-master') ? undefined : why;
 }

@@ -56,3 +56,18 @@ export async function askVersion(
     return { why: error instanceof Error ? error.message : 'it could not be run' };
   }
 }
+
+/** Why a server binary does not do: what `--version` says does not match, or is below `oldest` (major, minor: the pattern's groups). Undefined when it does. */
+export async function unfitBelow(
+  oldest: readonly [number, number],
+  pattern: RegExp,
+  file: string,
+): Promise<string | undefined> {
+  const answer = await askVersion(file);
+  if (answer.why !== undefined) return answer.why === 'ENOENT' ? 'not there' : answer.why;
+  const version = pattern.exec(answer.text);
+  if (!version) return `answers "${answer.text.slice(0, 80)}"`;
+  const [major, minor] = [Number(version[1]), Number(version[2])];
+  const fits = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
+  return fits ? undefined : `too old: ${answer.text.split('\n', 1)[0]}`;
+}
