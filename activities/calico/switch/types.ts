@@ -59,6 +59,8 @@ export interface WatchCalicoRequest {
   startedIso: string;
   untilIso: string;
   intervalMs: number;
+  /** Breaches of earlier watches that people have let pass: what was written to etcd then is not reported again. */
+  accepted?: string[];
 }
 
 export interface WatchCalicoResult {
