@@ -1,7 +1,7 @@
 // The journal as the Web UI shows it (Current Details): CommonMark lists, below 2 KB, with the exact command for what is waited for. Pure.
 import { formatDurationMs } from '../plan/duration';
 import { stepMarks } from '../journal/step-marks';
-import type { GateRecord, Journal, StepRecord } from '../journal/types';
+import type { GateRecord, Journal, KindImport, StepRecord } from '../journal/types';
 import { describeProgress } from './gate';
 
 const limit = 1_950;
@@ -9,7 +9,12 @@ const limit = 1_950;
 /** Markdown for `setCurrentDetails`. What people must act on comes first; old steps give way when space is short. */
 export function renderDetails(journal: Journal): string {
   const head = [
-    `**${journal.outcome ?? journal.phase}** · ${journal.kind} · ${journal.plan.strategy ?? ''} · ${journal.plan.source} → ${journal.plan.target}`,
+    [
+      `**${journal.outcome ?? journal.phase}**`,
+      journal.kind,
+      ...(journal.plan.strategy ? [journal.plan.strategy] : []),
+      `${journal.plan.source} → ${journal.plan.target}`,
+    ].join(' · '),
   ];
   if (journal.reason) head.push(oneLine(journal.reason, 300));
   if (journal.paused)
@@ -19,6 +24,7 @@ export function renderDetails(journal: Journal): string {
     ...(open ? gateLines(journal, open) : []),
     ...blockedLines(journal),
     ...copyLines(journal),
+    ...calicoLines(journal),
     ...refusedLines(journal),
   ];
   const fixed = [...head, ...waiting].join('\n\n');
@@ -54,6 +60,26 @@ function copyLines(journal: Journal): string[] {
   const share = copy.bytesTotal === 0 ? 100 : Math.floor((100 * copy.bytesCopied) / copy.bytesTotal);
   const eta = copy.etaMs === undefined ? '' : `, ${formatDurationMs(copy.etaMs)} to go`;
   return [`Copied ${share} % (${copy.tablesDone} of ${copy.tablesTotal} tables)${eta}`];
+}
+
+/** Where the keys ended and what the import did: the figures by which people decide at the gates. */
+function calicoLines({ accounting, imports }: Journal): string[] {
+  const lines: string[] = [];
+  if (accounting) {
+    const sum = (field: 'source' | 'migrated' | 'derived' | 'refused'): number =>
+      accounting.kinds.reduce((total, kind) => total + kind[field], 0);
+    lines.push(
+      `${sum('source')} keys at revision ${accounting.revision}: ${sum('migrated')} migrated, ${sum('derived')} made anew, ${sum('refused')} refused`,
+    );
+  }
+  if (imports) {
+    const sum = (field: Exclude<keyof KindImport, 'kind'>): number =>
+      imports.reduce((total, kind) => total + kind[field], 0);
+    lines.push(
+      `${sum('wanted')} objects: ${sum('created')} created, ${sum('equal')} equal already, ${sum('replaced')} replaced, ${sum('conflicting')} conflicting`,
+    );
+  }
+  return lines.length > 0 ? [lines.map((line) => `- ${line}`).join('\n')] : [];
 }
 
 function refusedLines(journal: Journal): string[] {

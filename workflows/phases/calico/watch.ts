@@ -1,0 +1,41 @@
+// After the unlock: nobody writes to etcd, the cluster stays unlocked, the workloads stay ready; and what keeping etcd means.
+import { parseDurationMs } from '../../../plan/duration';
+import { run } from '../../activity-options';
+import { needed } from '../migration';
+import { retain, type Watch } from '../watch';
+import type { CalicoMigration } from './migration';
+
+/** A twentieth of the watch, within these bounds. */
+const shortestIntervalMs = 1_000;
+const longestIntervalMs = 30_000;
+/** Between two looks after a breach that people let pass. */
+const windowMs = 60_000;
+
+export function watchOf({ plan, scope, pinned, manifests }: CalicoMigration): Watch {
+  const monitorMs = needed(parseDurationMs(plan.monitor), 'monitor');
+  return {
+    look: (startedIso, untilIso) =>
+      run('long', `Watch Calico for ${plan.monitor}`).watchCalico({
+        scope,
+        snapshot: needed(pinned, 'pinned snapshot'),
+        manifest: manifests?.kubernetes.artifact,
+        startedIso,
+        untilIso,
+        intervalMs: Math.min(longestIntervalMs, Math.max(shortestIntervalMs, Math.round(monitorMs / 20))),
+      }),
+    windowMs,
+    loses: 'going back loses what has changed on the cluster since the unlock: send rollback to be told how much',
+    downtimeWords: 'locked for',
+    evidence: () => ['etcd stays locked and is kept for its retention time; nothing is deleted'],
+  };
+}
+
+/** etcd is kept, locked, whatever is decided: deleting it is left to people. */
+export async function retainSource(migration: CalicoMigration): Promise<void> {
+  const answer = await retain(migration, 'locked', 'etcd stays locked; nothing is deleted');
+  migration.runbook.note(
+    answer === 'rejected'
+      ? 'etcd is kept as it is, locked.'
+      : 'etcd is retired: it stays locked, and its data is not deleted. Take it away when nobody needs it any more.',
+  );
+}
