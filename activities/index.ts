@@ -1,18 +1,17 @@
 // All activities of the service, composed from their factories.
 import { createApplicationActivities } from './application/admin';
-import type { ArtifactStore } from './artifacts/store';
+import { createCalicoActivities } from './calico';
+import type { CalicoDependencies } from './calico/dependencies';
 import type { PostgresDependencies } from './dependencies';
 import { createPostgresActivities } from './postgres';
 import { createReportActivities } from './report/write';
 
-export interface ActivityDependencies extends PostgresDependencies {
-  artifacts: ArtifactStore;
-  environment: NodeJS.ProcessEnv;
-}
+export type ActivityDependencies = PostgresDependencies & CalicoDependencies;
 
 export function createActivities(dependencies: ActivityDependencies) {
   return {
     ...createPostgresActivities(dependencies),
+    ...createCalicoActivities(dependencies),
     ...createApplicationActivities({ environment: dependencies.environment }),
     ...createReportActivities({ artifacts: dependencies.artifacts }),
   };

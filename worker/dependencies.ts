@@ -1,17 +1,20 @@
 // What activities need, made once for the process: connections by reference, the artifact store, client tools.
+import type { ActivityDependencies } from '../activities';
 import { artifactStoreFor } from '../activities/artifacts/file-store';
-import type { PostgresDependencies } from '../activities/dependencies';
+import { EtcdConnections } from '../activities/calico/etcd/connection';
+import { KubernetesConnections } from '../activities/calico/kubernetes/connection';
 import { PostgresConnections } from '../activities/postgres/connection';
 import { locateClientTools } from './client-tools';
 
-export interface Dependencies extends PostgresDependencies {
-  environment: NodeJS.ProcessEnv;
-}
-
-export async function makeDependencies(environment: NodeJS.ProcessEnv, artifacts: string): Promise<Dependencies> {
+export async function makeDependencies(
+  environment: NodeJS.ProcessEnv,
+  artifacts: string,
+): Promise<ActivityDependencies> {
   return {
     environment,
     connections: new PostgresConnections(environment),
+    etcd: new EtcdConnections(environment),
+    kubernetes: new KubernetesConnections(environment),
     artifacts: artifactStoreFor(artifacts),
     tools: await locateClientTools(environment),
   };

@@ -20,11 +20,11 @@ const controllersAnnotations = [
 
 /** The object without status, server metadata and the bookkeeping annotations of kubectl and of controllers. */
 export function contentOf(object: JsonObject): JsonObject {
-  const { status: _status, ...rest } = object;
   const metadata = without(isObject(object.metadata) ? object.metadata : {}, serversMetadata);
   const annotations = without(isObject(metadata.annotations) ? metadata.annotations : {}, controllersAnnotations);
   return {
-    ...rest,
+    ...object,
+    status: undefined,
     metadata: { ...metadata, annotations: Object.keys(annotations).length > 0 ? annotations : undefined },
   };
 }

@@ -11,7 +11,7 @@ export function withLastApplied(body: JsonObject, live: JsonObject | undefined):
   const annotations = annotationsOf(live);
   if (annotations[lastApplied] === undefined) return body;
   const metadata = isObject(body.metadata) ? body.metadata : {};
-  const { [lastApplied]: _own, ...own } = annotationsOf(body);
+  const own = { ...annotationsOf(body), [lastApplied]: undefined };
   const text = `${printJson({ ...body, metadata: { ...metadata, annotations: own } })}\n`;
   if (Buffer.byteLength(text) > longest) return body;
   return { ...body, metadata: { ...metadata, annotations: { ...own, [lastApplied]: text } } };

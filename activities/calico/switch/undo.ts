@@ -60,7 +60,7 @@ async function restoreOne(api: KubernetesApi, object: PlacedObject, before: Json
   const former = isObject(before.metadata) ? before.metadata : {};
   const { name, namespace, labels, annotations, ownerReferences, finalizers, managedFields } = former;
   const kept = { name, namespace, labels, annotations, ownerReferences, finalizers };
-  const { status: _status, ...content } = before;
+  const content = { ...before, status: undefined };
   if (!live) {
     const collection = object.path.slice(0, object.path.lastIndexOf('/'));
     await api.create(collection, { ...content, metadata: kept });
