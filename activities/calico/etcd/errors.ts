@@ -138,7 +138,7 @@ export function etcdFailure(error: unknown, doing: string, address: EtcdAddress)
   }
   return failure(
     'SourceUnavailable',
-    `${doing} failed on etcd at ${where}: ${said}. It is tried again by itself; check that etcd runs, has a leader and can be reached from the worker.`,
+    `${doing} failed on etcd at ${where}: ${said}. It is tried again by itself; check that etcd runs, has a leader and can be reached from the worker, and that the plan says http or https as its members do.`,
   );
 }
 

@@ -136,7 +136,7 @@ it('does not take its own lock for one that was there, when the answer of the fi
   await rig.activities.lockEtcd({ scope });
   expect((await rig.activities.lockEtcd({ scope, before: 'ready' })).before).toBe('ready');
   const second = new MockActivityEnvironment({ attempt: 2, heartbeatDetails: { before: 'ready' } });
-  expect(await second.run(rig.activities.lockEtcd, { scope })).toMatchObject({ before: 'ready' });
+  expect(await second.run(() => rig.activities.lockEtcd({ scope }))).toMatchObject({ before: 'ready' });
 });
 
 it('sends what it found with a heartbeat before it writes', async () => {
@@ -144,6 +144,6 @@ it('sends what it found with a heartbeat before it writes', async () => {
   const environment = new MockActivityEnvironment();
   const beats: unknown[] = [];
   environment.on('heartbeat', (details) => beats.push(details));
-  await environment.run(rig.activities.lockEtcd, { scope });
+  await environment.run(() => rig.activities.lockEtcd({ scope }));
   expect(beats[0]).toEqual({ before: 'ready' });
 });
