@@ -51,6 +51,8 @@ export interface KubernetesApi {
   list(path: string, options?: ListOptions): AsyncGenerator<JsonObject>;
   /** `path` of the collection. */
   create(path: string, body: JsonObject): Promise<'created' | 'exists'>;
+  /** A POST that is a question, and its answer: reviews of access. Nothing is kept of it, so it may be asked again. */
+  ask(path: string, body: JsonObject): Promise<JsonObject>;
   /** The whole object; the body's `metadata.resourceVersion` is the precondition. */
   replace(path: string, body: JsonObject): Promise<JsonObject>;
   patch(path: string, type: PatchType, body: Json): Promise<JsonObject>;
