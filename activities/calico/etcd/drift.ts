@@ -22,8 +22,6 @@ export interface EtcdDrift {
   /** The first twenty. */
   changes: EtcdChange[];
   total: number;
-  /** The same for people: "added /calico/… at revision 812"; the last line counts what is not listed. */
-  detail: string[];
   /** Of the reading now. */
   revision: string;
 }
@@ -57,14 +55,13 @@ export async function driftSince(
 ): Promise<EtcdDrift> {
   const { datastore, prefix } = looking;
   const revision = await datastore.revision();
-  const drift: EtcdDrift = { harmless: 0, changes: [], total: 0, detail: [], revision };
+  const drift: EtcdDrift = { harmless: 0, changes: [], total: 0, revision };
   // Nothing at all was written since, to any key.
   if (revision === snapshot.revision) return drift;
   const pages = datastore.readAll(prefix, revision, { keysOnly: true, signal });
   for await (const pair of pairUp(readEntries(snapshot.path), entriesOf(pages, report))) {
     await judge(drift, pair, looking);
   }
-  if (drift.total > drift.detail.length) drift.detail.push(`and ${drift.total - drift.detail.length} more`);
   return drift;
 }
 
@@ -86,7 +83,6 @@ async function judge(drift: EtcdDrift, pair: EntryPair, { datastore, prefix, ign
   if (drift.total > changesNamed) return;
   const change = !before ? 'added' : now ? 'changed' : 'deleted';
   drift.changes.push({ key, change });
-  drift.detail.push(`${change} ${key}${now ? ` at revision ${now.modRevision}` : ''}`);
 }
 
 /** Written again with the same value: the look above was at revisions only. */

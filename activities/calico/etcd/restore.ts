@@ -16,8 +16,8 @@ export interface EtcdRestored {
   written: number;
   deleted: number;
   equal: number;
-  /** Keys with a lease, then or now: left as they are. */
-  leased: number;
+  /** Keys with a lease, then or now: left as they are. Absent when there are none. */
+  leased?: number;
 }
 
 /** Held in memory at a time. */
@@ -62,14 +62,14 @@ interface Restoring {
 }
 
 async function restore({ datastore, path, prefix, signal, report, write }: Restoring): Promise<EtcdRestored> {
-  const done: EtcdRestored = { written: 0, deleted: 0, equal: 0, leased: 0 };
+  const done: EtcdRestored = { written: 0, deleted: 0, equal: 0 };
   const pages = datastore.readAll(prefix, undefined, { signal });
   let batch: EtcdWrite[] = [];
   let bytes = 0;
   const last: EtcdWrite[] = [];
   for await (const { key, before, now } of pairUp(readEntries(path), entriesOf(pages, report))) {
     const verdict = verdictOn(before, now);
-    done[verdict] += 1;
+    done[verdict] = (done[verdict] ?? 0) + 1;
     if (verdict === 'equal' || verdict === 'leased') continue;
     const change = before ? { key, value: bytesOf(before) } : { key };
     // It may unlock the datastore, so it comes when everything else is there.
