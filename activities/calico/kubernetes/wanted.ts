@@ -1,0 +1,45 @@
+// What an export file wants the cluster to hold, ready to be looked up by place.
+import { failure } from '../../errors';
+import type { ArtifactReference, ArtifactStore } from '../../artifacts/store';
+import type { CalicoData } from '../model/calico-data';
+import { desiredState, type DesiredNode, type DesiredObject } from '../model/desired';
+import { ExportFileError, readExportFile } from '../model/export-file';
+import type { Encoding } from '../scope';
+import { keyOf } from './present';
+
+export interface Wanted {
+  data: CalicoData;
+  /** By `keyOf`. */
+  objects: Map<string, DesiredObject>;
+  /** By name. */
+  nodes: Map<string, DesiredNode>;
+}
+
+/** @throws PreconditionFailed when the file is none; ArtifactStoreUnavailable, VerificationMismatch as the store does */
+export async function readWanted(
+  artifacts: ArtifactStore,
+  file: ArtifactReference,
+  encoding: Encoding,
+): Promise<Wanted> {
+  const data = await readFile(artifacts, file);
+  const { objects, nodes } = desiredState(data, encoding);
+  return {
+    data,
+    objects: new Map(objects.map((object) => [keyOf(object), object])),
+    nodes: new Map(nodes.map((node) => [node.name, node])),
+  };
+}
+
+/** @throws as `readWanted` */
+export async function readFile(artifacts: ArtifactStore, file: ArtifactReference): Promise<CalicoData> {
+  const text = await artifacts.read(file);
+  try {
+    return readExportFile(text);
+  } catch (error) {
+    if (!(error instanceof ExportFileError)) throw error;
+    throw failure(
+      'PreconditionFailed',
+      `The export file ${file.name} cannot be read: ${error.message}. Export again, or give the file that the export step stored, unchanged.`,
+    );
+  }
+}
