@@ -23,6 +23,8 @@ export interface ListOptions {
   /** Items a page. */
   limit?: number;
   labelSelector?: string;
+  /** Items hold their metadata only. */
+  metadataOnly?: boolean;
   /** For kinds that the cluster does not serve: a failure (default), or no items. */
   notServed?: 'fail' | 'empty';
 }
