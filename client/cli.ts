@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The `cutover` command: composes the commands, and turns whatever happens into an exit code and a message.
 import { Command, CommanderError } from 'commander';
+import { addCalico } from './commands/calico';
 import { addDecide } from './commands/decide';
 import { addDev } from './commands/dev';
 import { addPlan } from './commands/plan';
@@ -27,6 +28,7 @@ const commands = [
   addSignals,
   addCancel,
   addReport,
+  addCalico,
   addTemporal,
 ];
 

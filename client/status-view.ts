@@ -4,6 +4,7 @@ import type { GateRecord, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
 import type { MigrationStatus } from '../workflows/messages';
 import type { RunningActivity } from './migration';
+import { progressText } from './progress-text';
 import { alignedRows, bar, mark, plainText, type Colors } from './output';
 
 export interface View {
@@ -163,23 +164,6 @@ function activityLines(activities: RunningActivity[], { colors }: View): string[
       attempt > 1 ? colors.yellow(`  attempt ${attempt}${lastFailure ? `: ${plainText(lastFailure)}` : ''}`) : '';
     return details || again ? [colors.dim(`  ${type}${details ? `  ${details}` : ''}`) + again] : [];
   });
-}
-
-/** Whatever an activity reports, shortly: text as it is, small objects as `name value`. */
-function progressText(progress: unknown): string {
-  if (typeof progress === 'string' || typeof progress === 'number') return plainText(String(progress));
-  if (typeof progress !== 'object' || progress === null) return '';
-  return Object.entries(progress)
-    .filter(([, value]) => ['string', 'number'].includes(typeof value))
-    .map(([name, value]) => quantityText(name, value))
-    .join(', ');
-}
-
-/** The unit is in the name: `bytes`, `etaMs`. */
-function quantityText(name: string, value: unknown): string {
-  if (/bytes/i.test(name)) return `${name} ${formatBytes(Number(value))}`;
-  if (name.endsWith('Ms')) return `${name.slice(0, -2)} ${formatDurationMs(Number(value))}`;
-  return `${name} ${plainText(String(value))}`;
 }
 
 function stepLines({ steps }: MigrationStatus, view: View): string[] {

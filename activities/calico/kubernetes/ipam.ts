@@ -16,8 +16,8 @@ import { readFile } from './wanted';
 
 export interface IpamRequest {
   scope: CalicoScope;
-  /** The pinned snapshot of etcd: tells what the export refused from what etcd did not have. */
-  snapshot: ArtifactReference;
+  /** The pinned snapshot of etcd, where there is one: tells what the export refused from what etcd did not have. */
+  snapshot?: ArtifactReference;
   /** The export file. */
   file: ArtifactReference;
 }
@@ -43,7 +43,7 @@ export function createIpamActivities({ kubernetes, artifacts }: KubernetesDepend
         const started = Date.now();
         const source = ipamSpecs(await readFile(artifacts, file));
         const known = new Set(findingsOf(source).map(identityOf));
-        const refused = known.size > 0 ? await handlesNotExported(artifacts, snapshot, scope, source) : [];
+        const refused = known.size > 0 && snapshot ? await handlesNotExported(artifacts, snapshot, scope, source) : [];
         const present = await presentSpecs(await kubernetes.connect(scope.target), signal);
         const found = findingsOf(present);
         const durationMs = Date.now() - started;
