@@ -1,6 +1,13 @@
 // Makes the export file out of a snapshot of etcd: artifact in, artifacts out. Needs neither etcd nor a cluster, so it can be done any number of times.
 import type { CalicoAccounting } from '../../journal/types';
 import type { ArtifactReference, ArtifactStore } from '../artifacts/store';
+import { failure } from '../errors';
+import { withHeartbeat } from '../heartbeat';
+import { countData, type CalicoData } from './model/calico-data';
+import type { Disposition } from './model/disposition';
+import type { EtcdEntry } from './model/entry';
+import { exportEntries } from './model/export';
+import { ExportFileError, writeExportFile } from './model/export-file';
 import type { CalicoScope } from './scope';
 
 export interface ExportRequest {
@@ -25,8 +32,85 @@ export interface ExportResult {
   objects: number;
 }
 
-export function createCalicoExportActivities(_dependencies: { artifacts: ArtifactStore }) {
+export function createCalicoExportActivities({ artifacts }: { artifacts: ArtifactStore }) {
   return {
-    exportCalico: (_request: ExportRequest): Promise<ExportResult> => Promise.reject(new Error('not yet')),
+    /**
+     * The same snapshot gives the same file, byte for byte.
+     * @throws PreconditionFailed when the snapshot has no ClusterInformation; VerificationMismatch when it is damaged; ArtifactStoreUnavailable
+     */
+    exportCalico: ({ scope, snapshot, revision }: ExportRequest): Promise<ExportResult> =>
+      withHeartbeat({ entries: 0 }, async (beat) => {
+        const entries = readSnapshot(await artifacts.read(snapshot), snapshot);
+        beat.report({ entries: entries.length });
+        const { data, accounting, dispositions } = exportEntries(entries, { prefix: scope.source.prefix, revision });
+        beat.signal.throwIfAborted();
+        const { migration } = scope;
+        const calicoVersion = versionOf(data);
+        return {
+          file: await artifacts.put(migration, 'calico-export.yaml', fileText(data)),
+          accounting,
+          dispositions: await artifacts.put(migration, 'calico-dispositions.jsonl', lines(dispositions)),
+          refusedByCategory: countRefused(dispositions),
+          ...(calicoVersion !== undefined && { calicoVersion }),
+          objects: countData(data),
+        };
+      }),
   };
+}
+
+/** The entries of a snapshot, a line each. @throws VerificationMismatch when a line is none */
+export function readSnapshot(text: string, { name }: Pick<ArtifactReference, 'name'>): EtcdEntry[] {
+  return text.split('\n').flatMap((line, index) => {
+    if (line === '') return [];
+    const entry = parseLine(line);
+    if (!entry)
+      throw failure(
+        'VerificationMismatch',
+        `The snapshot ${name} is damaged: line ${index + 1} is no entry of etcd. Take the snapshot again.`,
+      );
+    return [entry];
+  });
+}
+
+function parseLine(line: string): EtcdEntry | undefined {
+  try {
+    const entry: unknown = JSON.parse(line);
+    return isEntry(entry) ? entry : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isEntry(entry: unknown): entry is EtcdEntry {
+  if (typeof entry !== 'object' || entry === null) return false;
+  const texts = ['key', 'value', 'createRevision', 'modRevision'].map((name) => Reflect.get(entry, name) as unknown);
+  return texts.every((text) => typeof text === 'string');
+}
+
+function fileText(data: CalicoData): string {
+  try {
+    return writeExportFile(data);
+  } catch (error) {
+    if (!(error instanceof ExportFileError)) throw error;
+    throw failure(
+      'PreconditionFailed',
+      `The export file cannot be written: ${error.where} would hold ${error.found}. Check that the source is a Calico datastore and that its ClusterInformation can be read.`,
+    );
+  }
+}
+
+function countRefused(dispositions: readonly Disposition[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { category } of dispositions) if (category) counts[category] = (counts[category] ?? 0) + 1;
+  return counts;
+}
+
+function versionOf({ clusterInformation }: CalicoData): string | undefined {
+  const spec = clusterInformation?.spec;
+  const version = typeof spec === 'object' && spec !== null && 'calicoVersion' in spec ? spec.calicoVersion : undefined;
+  return typeof version === 'string' && version !== '' ? version : undefined;
+}
+
+function lines(items: readonly unknown[]): string {
+  return items.map((item) => `${JSON.stringify(item)}\n`).join('');
 }
