@@ -9,18 +9,26 @@ export interface ReadingProgress {
   etaMs?: number;
 }
 
-/** The entries of the pages one by one; `report` is told after each page. */
-export async function* entriesOf(
+/** The pages as they are; `report` is told after each one has been dealt with. */
+export async function* reported(
   pages: AsyncIterable<EtcdPage>,
-  report: (progress: ReadingProgress) => void = () => undefined,
-): AsyncGenerator<EtcdEntry> {
+  report: (progress: ReadingProgress) => void,
+): AsyncGenerator<EtcdPage> {
   const startedAt = performance.now();
   let done = 0;
-  for await (const { entries, total } of pages) {
-    yield* entries;
-    done += entries.length;
-    report(progressOf(done, total, performance.now() - startedAt));
+  for await (const page of pages) {
+    yield page;
+    done += page.entries.length;
+    report(progressOf(done, page.total, performance.now() - startedAt));
   }
+}
+
+/** The entries of the pages one by one. */
+export async function* entriesOf(
+  pages: AsyncIterable<EtcdPage>,
+  report: (progress: ReadingProgress) => void,
+): AsyncGenerator<EtcdEntry> {
+  for await (const { entries } of reported(pages, report)) yield* entries;
 }
 
 export function progressOf(done: number, total: number, elapsedMs: number): ReadingProgress {

@@ -23,6 +23,11 @@ export function bytesOf({ value, valueBase64 }: EtcdEntry): Buffer {
   return valueBase64 === undefined ? Buffer.from(value) : Buffer.from(valueBase64, 'base64');
 }
 
+/** Of the value, in bytes. */
+export function sizeOf({ value, valueBase64 }: EtcdEntry): number {
+  return valueBase64 === undefined ? Buffer.byteLength(value) : Buffer.byteLength(valueBase64, 'base64');
+}
+
 export function sameValue(left: EtcdEntry, right: EtcdEntry): boolean {
   return left.value === right.value && left.valueBase64 === right.valueBase64;
 }
