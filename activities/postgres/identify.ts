@@ -1,8 +1,8 @@
 // Who and what a migration is about, without a secret: the digest of the plan and the addresses behind its references.
-import { createHash } from 'node:crypto';
 import type { PostgresPlan } from '../../plan/postgres';
 import type { ConnectionReference } from '../../plan/reference';
 import type { PostgresDependencies } from '../dependencies';
+import { digestOf } from '../plan-digest';
 
 export interface PlanIdentity {
   /** sha256 of the plan with its defaults, as JSON with sorted keys; hex. */
@@ -24,21 +24,4 @@ export function createIdentifyActivities({ connections }: PostgresDependencies) 
       return { digest: digestOf(plan), source: await addressOf(plan.source), target: await addressOf(plan.target) };
     },
   };
-}
-
-/** The same for plans that mean the same, whatever the order of their fields. */
-export function digestOf(plan: unknown): string {
-  return createHash('sha256')
-    .update(JSON.stringify(sorted(plan)))
-    .digest('hex');
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([key, inner]) => [key, sorted(inner)]),
-  );
 }

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failure } from '../../errors';
 import { isObject, type JsonObject } from '../json';
-import type { KubernetesApi } from '../kubernetes/connection';
+import { isConflict, type KubernetesApi } from '../kubernetes/connection';
 import { sameContent } from './content';
 import { Discovery, type PlacedObject } from './discovery';
 import { withLastApplied } from './last-applied';
@@ -96,7 +96,7 @@ async function takeOver(api: KubernetesApi, object: PlacedObject): Promise<JsonO
       ]);
       return live;
     } catch (error) {
-      if (attempt >= conflictTries) throw error;
+      if (!isConflict(error) || attempt >= conflictTries) throw error;
     }
   }
 }

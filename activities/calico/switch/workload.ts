@@ -59,6 +59,11 @@ export function member(object: JsonObject | undefined, name: string): JsonObject
   return isObject(value) ? value : {};
 }
 
+/** `metadata.name`; empty where there is none. */
+export function nameOf(object: JsonObject): string {
+  return textOf(member(object, 'metadata').name);
+}
+
 function listOf(value: Json | undefined): Json[] {
   return Array.isArray(value) ? value : [];
 }
