@@ -1,12 +1,12 @@
 // Takes the import back: what it created goes, what it replaced returns, and nothing else is touched. Decided anew from what is there and what
 // was there before, so that it may be interrupted anywhere and run again.
-import { failureType } from '../../errors';
 import type { ArtifactReference } from '../../artifacts/store';
 import { withHeartbeat, type Beat } from '../../heartbeat';
 import type { JsonObject } from '../json';
 import { differences } from '../model/compare';
 import { crdKinds } from '../model/kinds';
 import type { CalicoScope, Encoding } from '../scope';
+import { isAbsent, isConflict } from './answers';
 import type { KubernetesApi } from './api';
 import { ownDoing } from './calicos-doing';
 import type { KubernetesDependencies } from './dependencies';
@@ -155,7 +155,7 @@ class WayBack {
       try {
         await (former ? this.putBack(live, former) : this.remove(live));
       } catch (error) {
-        if (failureType(error) !== 'TargetConflict' || attempt === attempts) throw error;
+        if (attempt === attempts || !(isConflict(error) || isAbsent(error))) throw error;
         live = await this.lookAgain(live);
         continue;
       }

@@ -1,0 +1,192 @@
+import { failureType } from '../../../activities/errors';
+import type { ValidationRecord } from '../../../journal/types';
+import { CalicoTarget, prefixed, type Exported } from '../../fixtures/calico-target';
+
+let target: CalicoTarget;
+let exported: Exported;
+beforeAll(async () => {
+  target = await CalicoTarget.start();
+  exported = await target.exported();
+}, 60_000);
+afterAll(() => target.stop());
+beforeEach(() => target.clean());
+
+const compare = async (more: object = {}): Promise<ValidationRecord[]> => {
+  const { scope, activities } = target;
+  const { records } = await activities.compareImported({ scope, file: exported.file, encoding: prefixed, ...more });
+  return records;
+};
+
+const failed = (records: ValidationRecord[]): ValidationRecord[] => records.filter(({ outcome }) => outcome !== 'pass');
+const of = (records: ValidationRecord[], name: string): ValidationRecord | undefined =>
+  records.find((record) => record.name === name);
+
+const blockPlace = async (): Promise<string> => {
+  const [block] = (await target.cluster.list('/apis/crd.projectcalico.org/v1/ipamblocks')) ?? [];
+  return `ipamblocks//${(block?.metadata as { name: string }).name}`;
+};
+
+it('finds everything equal after a perfect import, and counts every object of every kind', async () => {
+  await target.land(exported.data);
+  const { scope, activities } = target;
+  const { records, kinds } = await activities.compareImported({ scope, file: exported.file, encoding: prefixed });
+  expect(failed(records)).toEqual([]);
+  expect(records.flatMap(({ differences = [] }) => differences)).toEqual([]);
+  expect(kinds.every(({ wanted, equal, conflicting }) => wanted === equal && conflicting === 0)).toBe(true);
+  expect(kinds.find(({ kind }) => kind === 'IPAMHandle')?.wanted).toBe(exported.data.ipam.handles.length);
+  expect(of(records, 'Node annotations')).toMatchObject({ source: '3', target: '3 of 3 equal' });
+});
+
+it('names an object that is not there', async () => {
+  await target.land(exported.data);
+  await target.remove('ippools//default-ipv4-ippool');
+  expect(failed(await compare())).toEqual([
+    expect.objectContaining({ name: 'IPPool', differences: ['IPPool default-ipv4-ippool: not there'] }),
+  ]);
+});
+
+it('fails for every kind when nothing was imported at all', async () => {
+  const records = await compare();
+  expect(records.length).toBeGreaterThan(15);
+  expect(failed(records)).toHaveLength(records.length);
+  expect(of(records, 'IPAMHandle')?.differences).toHaveLength(21);
+});
+
+it('sees one digit of a 64-bit number that a JavaScript number would not hold', async () => {
+  await target.land(exported.data);
+  const place = await blockPlace();
+  const before = (await target.get(place))?.spec as { sequenceNumber: bigint };
+  expect(Number(before.sequenceNumber)).toBe(Number(before.sequenceNumber + 1n));
+  await target.respec(place, { sequenceNumber: before.sequenceNumber + 1n });
+  const [record, ...others] = failed(await compare());
+  expect(others).toEqual([]);
+  expect(record?.name).toBe('IPAMBlock');
+  expect(record?.differences?.join()).toContain(String(before.sequenceNumber + 1n));
+});
+
+it('sees a field that the CRD has dropped in silence', async () => {
+  const pruned = await target.exported({}, ({ resources }) => {
+    const filter = resources.find(({ kind }) => kind === 'BGPFilter');
+    Object.assign(filter?.spec as object, { fieldOfATomorrow: 'kept?' });
+  });
+  await target.land(pruned.data);
+  const [record] = failed(await compare({ file: pruned.file }));
+  expect(record?.name).toBe('BGPFilter');
+  expect(record?.differences?.join()).toContain('fieldOfATomorrow');
+});
+
+it('sees the order of the free addresses of a block', async () => {
+  await target.land(exported.data);
+  const place = await blockPlace();
+  const { unallocated } = (await target.get(place))?.spec as { unallocated: number[] };
+  await target.respec(place, { unallocated: [...unallocated].reverse() });
+  expect(failed(await compare())).toEqual([expect.objectContaining({ name: 'IPAMBlock' })]);
+});
+
+it("sees a label in the stash, and an annotation of Calico's on a node", async () => {
+  await target.land(exported.data);
+  await target.annotate('worker-1', { 'projectcalico.org/IPv4Address': '192.0.2.1/24' });
+  await target.rewrite('ippools//default-ipv4-ippool', (body) => ({
+    ...body,
+    metadata: {
+      ...(body.metadata as object),
+      annotations: { 'projectcalico.org/metadata': '{"labels":{"not":"ours"},"creationTimestamp":null}' },
+    },
+  }));
+  const wrong = failed(await compare());
+  expect(wrong.map(({ name }) => name).sort()).toEqual(['IPPool', 'Node annotations']);
+  expect(of(wrong, 'Node annotations')?.differences?.join()).toContain('192.0.2.1/24');
+});
+
+it('leaves annotations of others on a node out of account', async () => {
+  await target.land(exported.data);
+  await target.annotate('worker-1', { 'example.com/of': 'somebody else' });
+  expect(failed(await compare())).toEqual([]);
+});
+
+it("remarks on an object of somebody's, and fails when it is of IPAM", async () => {
+  await target.land(exported.data);
+  await target.make('globalnetworkpolicies//default.theirs', { selector: 'all()' });
+  const records = await compare();
+  expect(failed(records)).toEqual([]);
+  expect(of(records, 'GlobalNetworkPolicy')?.differences).toEqual([
+    'GlobalNetworkPolicy default.theirs: not ours, and not there before the import',
+  ]);
+  await target.make('ipamhandles//theirs', { handleID: 'theirs', block: {} });
+  expect(failed(await compare()).map(({ name }) => name)).toEqual(['IPAMHandle']);
+});
+
+it('says nothing of what was there before the import', async () => {
+  await target.make('ipamhandles//theirs', { handleID: 'theirs', block: {} });
+  const { inventory } = await target.activities.inspectKubernetes({ scope: target.scope });
+  await target.land(exported.data);
+  const records = await compare({ inventory });
+  expect(failed(records)).toEqual([]);
+  expect(of(records, 'IPAMHandle')?.differences).toBeUndefined();
+});
+
+it('takes what a starting Calico writes for a remark once it runs there, and nothing else', async () => {
+  await target.land(exported.data);
+  await target.respec('clusterinformations//default', { clusterType: 'kdd,k8s,bgp', calicoVersion: 'v3.30.4' });
+  await target.annotate('worker-2', { 'projectcalico.org/Interfaces': '[]' });
+  expect(failed(await compare()).map(({ name }) => name)).toEqual(['ClusterInformation', 'Node annotations']);
+  const records = await compare({ running: true });
+  expect(failed(records)).toEqual([]);
+  expect(of(records, 'ClusterInformation')?.differences).toHaveLength(2);
+  await target.respec('clusterinformations//default', { clusterGUID: 'of another cluster', datastoreReady: true });
+  expect(of(failed(await compare({ running: true })), 'ClusterInformation')?.differences).toHaveLength(2);
+});
+
+it('refuses a file that is no export', async () => {
+  const file = await target.artifacts.put('calico-test', 'export.yaml', 'items: []\n');
+  const error: unknown = await compare({ file }).catch((thrown: unknown) => thrown);
+  expect(failureType(error)).toBe('PreconditionFailed');
+});
+
+describe('each kind, as Calico gets it', () => {
+  const list = (more: object = {}): Promise<ValidationRecord[]> =>
+    target.activities.listEachKind({ scope: target.scope, file: exported.file, encoding: prefixed, ...more });
+
+  it('finds every object of every kind under its v3 name', async () => {
+    await target.land(exported.data);
+    const records = await list();
+    expect(failed(records)).toEqual([]);
+    expect(records.every(({ source, target: found }) => source === found)).toBe(true);
+    expect(of(records, 'get networkpolicies')).toBeDefined();
+    expect(of(records, 'get nodes')).toMatchObject({ source: '3', target: '3' });
+  });
+
+  it('finds policies under names that this Calico never asks for', async () => {
+    await target.land(exported.data, { ...prefixed, policyNaming: 'bare' });
+    const wrong = failed(await list());
+    expect(wrong.map(({ name }) => name)).toContain('get globalnetworkpolicies');
+    expect(wrong[0]?.differences?.[0]).toMatch(/is listed, but get asks for the custom resource default\./);
+    expect(failed(await list({ encoding: { ...prefixed, policyNaming: 'bare' } }))).toEqual([]);
+  });
+
+  it('finds a name that two custom resources claim', async () => {
+    await target.land(exported.data);
+    const [policy] = (await target.cluster.list('/apis/crd.projectcalico.org/v1/globalnetworkpolicies')) ?? [];
+    const { name, annotations } = policy?.metadata as { name: string; annotations: Record<string, string> };
+    await target.make('globalnetworkpolicies//a-twin', { selector: 'all()', tier: 'default' });
+    await target.rewrite('globalnetworkpolicies//a-twin', (body) => ({
+      ...body,
+      metadata: { ...(body.metadata as object), annotations },
+    }));
+    const lines = of(failed(await list()), 'get globalnetworkpolicies')?.differences?.join() ?? '';
+    expect(lines).toContain('a-twin');
+    expect(lines).toContain(name);
+  });
+
+  it('finds an object whose stash Calico cannot read', async () => {
+    await target.land(exported.data);
+    await target.rewrite('ippools//default-ipv4-ippool', (body) => ({
+      ...body,
+      metadata: { ...(body.metadata as object), annotations: { 'projectcalico.org/metadata': '{broken' } },
+    }));
+    const [record, ...others] = failed(await list());
+    expect(others).toEqual([]);
+    expect(record).toMatchObject({ name: 'get ippools', outcome: 'fail' });
+    expect(record?.differences?.[0]).toContain('cannot read');
+  });
+});
