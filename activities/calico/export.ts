@@ -3,6 +3,7 @@ import type { CalicoAccounting } from '../../journal/types';
 import type { ArtifactReference, ArtifactStore } from '../artifacts/store';
 import { failure } from '../errors';
 import { withHeartbeat } from '../heartbeat';
+import { readEntries } from './etcd/snapshot-file';
 import { countData, type CalicoData } from './model/calico-data';
 import type { Disposition } from './model/disposition';
 import type { EtcdEntry } from './model/entry';
@@ -36,12 +37,15 @@ export function createCalicoExportActivities({ artifacts }: { artifacts: Artifac
   return {
     /**
      * The same snapshot gives the same file, byte for byte.
-     * @throws PreconditionFailed when the snapshot has no ClusterInformation; VerificationMismatch when it is damaged; ArtifactStoreUnavailable
+     * @throws PreconditionFailed when the snapshot is none or has no ClusterInformation; VerificationMismatch, ArtifactStoreUnavailable
      */
     exportCalico: ({ scope, snapshot, revision }: ExportRequest): Promise<ExportResult> =>
       withHeartbeat({ entries: 0 }, async (beat) => {
-        const entries = readSnapshot(await artifacts.read(snapshot), snapshot);
-        beat.report({ entries: entries.length });
+        const entries: EtcdEntry[] = [];
+        for await (const entry of readEntries(await artifacts.fetch(snapshot))) {
+          entries.push(entry);
+          beat.report({ entries: entries.length });
+        }
         const { data, accounting, dispositions } = exportEntries(entries, { prefix: scope.source.prefix, revision });
         beat.signal.throwIfAborted();
         const { migration } = scope;
@@ -56,35 +60,6 @@ export function createCalicoExportActivities({ artifacts }: { artifacts: Artifac
         };
       }),
   };
-}
-
-/** The entries of a snapshot, a line each. @throws VerificationMismatch when a line is none */
-export function readSnapshot(text: string, { name }: Pick<ArtifactReference, 'name'>): EtcdEntry[] {
-  return text.split('\n').flatMap((line, index) => {
-    if (line === '') return [];
-    const entry = parseLine(line);
-    if (!entry)
-      throw failure(
-        'VerificationMismatch',
-        `The snapshot ${name} is damaged: line ${index + 1} is no entry of etcd. Take the snapshot again.`,
-      );
-    return [entry];
-  });
-}
-
-function parseLine(line: string): EtcdEntry | undefined {
-  try {
-    const entry: unknown = JSON.parse(line);
-    return isEntry(entry) ? entry : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isEntry(entry: unknown): entry is EtcdEntry {
-  if (typeof entry !== 'object' || entry === null) return false;
-  const texts = ['key', 'value', 'createRevision', 'modRevision'].map((name) => Reflect.get(entry, name) as unknown);
-  return texts.every((text) => typeof text === 'string');
 }
 
 function fileText(data: CalicoData): string {
