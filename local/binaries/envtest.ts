@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
@@ -14,6 +14,10 @@ import { z } from 'zod';
 import type { Way } from './find-binary';
 
 const run = promisify(execFile);
+
+/** What we download or build; the same version is pinned in `go/kube-apiserver/go.mod`. */
+export const kubernetesVersion = '1.36.3';
+
 const usualIndex = 'https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml';
 
 export interface EnvtestOptions {
@@ -28,26 +32,26 @@ const releaseIndex = z.object({
   releases: z.record(z.string(), z.record(z.string(), z.object({ hash: z.string(), selfLink: z.url() }))),
 });
 
-/** A way to get one command of the archive, of `version` or of the nearest there is below its next minor version. */
-export function envtestDownload(command: string, version: string, options: EnvtestOptions = {}): Way {
+/** A way to get one command of the archive for `kubernetesVersion`, or of the newest there is below its next minor version. */
+export function envtestDownload({ name, command }: { name: string; command: string }, options: EnvtestOptions): Way {
   const { indexUrl = usualIndex, patienceMs = 20_000 } = options;
   const title = "the download of envtest's archive";
   return {
     title,
     get: async ({ folder, say }) => {
       const patience = `given up after ${patienceMs / 1_000} s without an answer or progress`;
-      say(`Kubernetes: downloading ${command} as setup-envtest does, some 50 MB (some 20 s; ${patience})`);
+      say(`${name}: downloading ${command} as setup-envtest does, some 60 MB (some 20 s; ${patience})`);
       try {
-        const archive = chooseArchive(await indexAt(indexUrl, patienceMs), version);
+        const archive = chooseArchive(await indexAt(indexUrl, patienceMs));
         const file = join(folder, 'archive.tar.gz');
         const hash = await download(archive.url, file, patienceMs);
         if (hash !== archive.hash) return { why: `${archive.url} has SHA-512 ${hash}, the index says ${archive.hash}` };
         const unpacked = join(folder, 'archive');
         await mkdir(unpacked);
         await run('tar', ['-xzf', file, '-C', unpacked]);
-        const names = await readdir(unpacked, { recursive: true });
-        const name = names.find((one) => basename(one) === command);
-        return name ? { file: join(unpacked, name) } : { why: `${archive.url} holds no ${command}` };
+        const entries = await readdir(unpacked, { recursive: true, withFileTypes: true });
+        const entry = entries.find((one) => one.name === command && one.isFile());
+        return entry ? { file: join(entry.parentPath, command) } : { why: `${archive.url} holds no ${command}` };
       } catch (error) {
         return { why: reasonOf(error, patienceMs) };
       }
@@ -68,8 +72,8 @@ interface Archive {
   hash: string;
 }
 
-function chooseArchive(index: z.infer<typeof releaseIndex>, wanted: string): Archive {
-  const limit = numbersOf(wanted);
+function chooseArchive(index: z.infer<typeof releaseIndex>): Archive {
+  const limit = numbersOf(kubernetesVersion);
   const suffix = `-${process.platform}-${goArchitecture()}.tar.gz`;
   const offered = Object.entries(index.releases).flatMap(([version, archives]) => {
     const archive = Object.entries(archives).find(([name]) => name.endsWith(suffix))?.[1];
@@ -116,10 +120,11 @@ function goArchitecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch === 'ppc64' ? 'ppc64le' : process.arch;
 }
 
-/** fetch says `fetch failed` and keeps the reason below. */
+/** fetch says `fetch failed` and keeps the reason below, with only a code where several addresses were tried. */
 function reasonOf(error: unknown, patienceMs: number): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `no answer or no progress for ${patienceMs / 1_000} s`;
-  if (!(error.cause instanceof Error)) return error.message;
-  return `${error.message}: ${error.cause.message || ('code' in error.cause ? String(error.cause.code) : error.cause.name)}`;
+  if (typeof error !== 'object' || error === null) return String(error);
+  const text = (key: string): string => (key in error ? String(Reflect.get(error, key)) : '');
+  if (text('name') === 'TimeoutError') return `no answer or no progress for ${patienceMs / 1_000} s`;
+  const reason = text('message') || text('code');
+  return 'cause' in error && error.cause ? `${reason}: ${reasonOf(error.cause, patienceMs)}` : reason;
 }

@@ -1,4 +1,6 @@
-// Finds an etcd server: CUTOVER_ETCD, envtest's KUBEBUILDER_ASSETS, PATH, our cache; otherwise builds one with Go.
+// Finds an etcd server: CUTOVER_ETCD, envtest's KUBEBUILDER_ASSETS, PATH, our cache; otherwise builds one with Go
+// or, without Go, takes the one of envtest's archive.
+import { envtestDownload, type EnvtestOptions } from './envtest';
 import { findBinary, type BinarySearch } from './find-binary';
 import { goBuild } from './go-build';
 import { unfitBelow } from './search';
@@ -10,7 +12,7 @@ export const etcdVersion = '3.6.16';
 const oldest = [3, 4] as const;
 
 /** Path of an etcd that runs here. Throws with all that was tried. */
-export async function findEtcd(options: BinarySearch = {}): Promise<string> {
+export async function findEtcd(options: BinarySearch & EnvtestOptions = {}): Promise<string> {
   return findBinary(
     {
       name: 'etcd',
@@ -25,12 +27,13 @@ export async function findEtcd(options: BinarySearch = {}): Promise<string> {
       ways: [
         goBuild({
           title: `etcd: building ${etcdVersion}`,
-          usual: 'some 30 s, once; 27 MB in the cache',
+          usual: 'half a minute to a minute, once; 27 MB in the cache',
           step: `go build of etcd v${etcdVersion}`,
           command: 'etcd',
           package: 'go.etcd.io/etcd/server/v3',
           module: 'etcd',
         }),
+        envtestDownload({ name: 'etcd', command: 'etcd' }, options),
       ],
       advice:
         'Install etcd ("apt-get install etcd-server", "brew install etcd", https://etcd.io/docs/latest/install) and set CUTOVER_ETCD to it, ' +

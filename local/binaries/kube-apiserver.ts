@@ -1,12 +1,9 @@
 // Finds a kube-apiserver: CUTOVER_KUBE_APISERVER, envtest's KUBEBUILDER_ASSETS, PATH, our cache; otherwise downloads
 // envtest's or, where that is refused, builds one with Go.
-import { envtestDownload, type EnvtestOptions } from './envtest';
+import { envtestDownload, kubernetesVersion, type EnvtestOptions } from './envtest';
 import { findBinary, type BinarySearch } from './find-binary';
 import { goBuild } from './go-build';
 import { unfitBelow } from './search';
-
-/** The kube-apiserver that we build; the same version is pinned in `go/kube-apiserver/go.mod`. */
-export const kubernetesVersion = '1.36.3';
 
 /** The oldest that the versions of Calico that can be migrated still run on. */
 const oldest = [1, 27] as const;
@@ -25,10 +22,10 @@ export async function findKubeApiserver(options: BinarySearch & EnvtestOptions =
       version: kubernetesVersion,
       unfit,
       ways: [
-        envtestDownload('kube-apiserver', kubernetesVersion, options),
+        envtestDownload({ name: 'Kubernetes', command: 'kube-apiserver' }, options),
         goBuild({
           title: `Kubernetes: building kube-apiserver ${kubernetesVersion}`,
-          usual: 'some 4 min, once; 105 MB in the cache',
+          usual: '4 to 6 min, once; 105 MB in the cache',
           step: `go build of kube-apiserver v${kubernetesVersion}`,
           command: 'kube-apiserver',
           package: 'k8s.io/kubernetes/cmd/kube-apiserver',

@@ -10,6 +10,7 @@ import { ensureClientTools } from '../../local/binaries/postgres-client';
 import { findTemporalCli, temporalCliVersion } from '../../local/binaries/temporal';
 import { serverUser } from '../../local/server-user';
 import { locateClientTools } from '../../worker/client-tools';
+import { commandsIn, script } from '../fixtures/pretended-commands';
 
 let folder: string;
 beforeEach(() => {
@@ -20,19 +21,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A folder of commands that only answer `--version`. */
-function commands(name: string, answers: Record<string, string>): string {
-  const place = join(folder, name);
-  mkdirSync(place, { recursive: true });
-  for (const [command, answer] of Object.entries(answers)) script(join(place, command), `echo '${answer}'`);
-  return place;
-}
-
-function script(file: string, text: string): string {
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-  return file;
-}
+const commands = (name: string, answers: Record<string, string>): string => commandsIn(join(folder, name), answers);
 
 const temporal = (server: string): string => `temporal version 1.2.3 (Server ${server}, UI 2.0.0)`;
 const system = '/usr/bin:/bin';

@@ -26,14 +26,16 @@ interface Started {
   ports: number[];
 }
 
-/** A process that starts the whole stack below its own temporary folder, says its ports and then does `next`. */
-async function startElsewhere(name: string, next: string): Promise<Started> {
+/** A process that starts a stack below its own temporary folder, says its ports and then does `next`. */
+async function startElsewhere(name: string, next: string, options = '{}'): Promise<Started> {
   const temporary = join(compiled.folder, name);
   mkdirSync(temporary, { mode: 0o755 });
   const script = compiled.script(
     `${name}.js`,
-    `require('./dist/local/stack.js').startStack().then((stack) => {
-       console.log(stack.source.port, stack.target.port, stack.temporal.port);
+    `require('./dist/local/stack.js').startStack(${options}).then((stack) => {
+       const { source, target, temporal, calicoEtcd, kubernetes } = stack;
+       const servers = [source, target, temporal, calicoEtcd, kubernetes, kubernetes?.etcd];
+       console.log(servers.filter(Boolean).map((server) => server.port).join(' '));
        ${next}
      });`,
   );
@@ -76,3 +78,16 @@ it('a process that forgets to stop its servers ends all the same, and they with 
   expect(await started.ended).toBe(0);
   await nothingIsLeft(started);
 });
+
+it.each(['SIGKILL', 'SIGTERM'] as const)(
+  'a process ended by %s leaves nothing of the servers for Calico',
+  async (signal) => {
+    const options = '{ temporal: false, postgres: false, calico: true }';
+    const started = await startElsewhere(`calico-${signal}`, 'setInterval(() => undefined, 1000);', options);
+    expect(started.ports).toHaveLength(3);
+    for (const port of started.ports) expect(await isPortFree(port)).toBe(false);
+    started.child.kill(signal);
+    expect(await started.ended).toBe(signal);
+    await nothingIsLeft(started);
+  },
+);

@@ -2,6 +2,8 @@ import { execFile, execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, linkSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { findEtcd } from '../../local/binaries/etcd';
+import { findKubeApiserver } from '../../local/binaries/kube-apiserver';
 import { findTemporalCli } from '../../local/binaries/temporal';
 import { compileLocal, type CompiledLocal } from '../fixtures/compiled-local';
 
@@ -19,15 +21,19 @@ test(`an ordinary user starts, restarts and stops the whole stack${skipped ? ` (
   chmodSync(compiled.folder, 0o755);
   const home = join(compiled.folder, 'home');
   mkdirSync(home);
-  const temporal = join(compiled.folder, 'temporal');
-  placeReadable(await findTemporalCli(), temporal);
+  const binaries = {
+    TEMPORAL_CLI_PATH: placeReadable(await findTemporalCli(), join(compiled.folder, 'temporal')),
+    CUTOVER_ETCD: placeReadable(await findEtcd(), join(compiled.folder, 'etcd')),
+    CUTOVER_KUBE_APISERVER: placeReadable(await findKubeApiserver(), join(compiled.folder, 'kube-apiserver')),
+  };
   const script = compiled.script(
     'ordinary.js',
     `const { startStack } = require('./dist/local/stack.js');
      const { Client } = require('pg');
      (async () => {
-       const stack = await startStack({ folder: process.env.HOME + '/stack', say: console.log });
+       const stack = await startStack({ folder: process.env.HOME + '/stack', calico: true, say: console.log });
        await stack.source.restart();
+       await Promise.all([stack.calicoEtcd.restart(), stack.kubernetes.restart()]);
        for (const server of [stack.source, stack.target]) {
          const client = new Client({ connectionString: server.url() });
          await client.connect();
@@ -43,7 +49,7 @@ test(`an ordinary user starts, restarts and stops the whole stack${skipped ? ` (
   const { stdout } = await run(process.execPath, [script], {
     ...(root ? nobody : {}),
     cwd: home,
-    env: { PATH: process.env.PATH, HOME: home, TMPDIR: home, TEMPORAL_CLI_PATH: temporal },
+    env: { PATH: process.env.PATH, HOME: home, TMPDIR: home, ...binaries },
     timeout: 90_000,
   });
   expect(stdout).toContain(`all stopped as user ${root ? nobody.uid : process.getuid?.()}`);
@@ -65,11 +71,12 @@ function whyNot(): string | undefined {
   }
 }
 
-function placeReadable(from: string, to: string): void {
+function placeReadable(from: string, to: string): string {
   try {
     linkSync(from, to);
   } catch {
     copyFileSync(from, to);
   }
   chmodSync(to, 0o755);
+  return to;
 }

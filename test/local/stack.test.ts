@@ -43,6 +43,25 @@ it('starts Temporal, PostgreSQL 15 as source and 18 as target, says each step, a
   expect((await readdir(folder)).sort()).toEqual(['postgres-15', 'postgres-18', 'temporal']);
 });
 
+it('starts an etcd and a kube-apiserver for Calico when asked to, each with a folder of its own', async () => {
+  const stack = await startStack({
+    folder,
+    temporal: false,
+    postgres: false,
+    calico: { tokens: [{ name: 'worker' }] },
+  });
+  try {
+    expect((await fetch(`${stack.calicoEtcd!.endpoint}/health`)).status).toBe(200);
+    expect(stack.kubernetes!.kubeconfig('worker')).toContain(stack.kubernetes!.url);
+    expect(stack.kubernetes!.etcd.endpoint).not.toBe(stack.calicoEtcd!.endpoint);
+    expect(stack.temporal).toBeUndefined();
+  } finally {
+    await stack.stop();
+  }
+  expect(processesOn(folder)).toEqual([]);
+  expect((await readdir(folder)).sort()).toEqual(['calico-etcd', 'kubernetes']);
+});
+
 it('takes 7233 and 8233 for Temporal when asked to prefer them, unless they are taken', async () => {
   const blockers = await Promise.all([7233, 8233].map(occupy));
   let stack: Stack | undefined;
