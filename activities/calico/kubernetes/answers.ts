@@ -145,6 +145,11 @@ export function isAbsent(error: unknown): boolean {
   return hasStatus(error, 404);
 }
 
+/** Whether the server read the object and would not have it: nothing is wrong with others. */
+export function isRefusedContent(error: unknown): boolean {
+  return hasStatus(error, 422) || hasStatus(error, 400);
+}
+
 const detailsSchema = z.tuple([z.object({ status: z.number() })]).rest(z.unknown());
 
 function hasStatus(error: unknown, status: number): boolean {

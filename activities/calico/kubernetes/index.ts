@@ -8,7 +8,8 @@ import { createKubernetesLockActivities } from './lock';
 import { createNodeActivities } from './nodes';
 
 export { KubernetesConnections, type KubernetesApi } from './connection';
-export type { EnsuredCrds, RemovedCrds } from './crds';
+export type { RemovedCrds } from './crd-removal';
+export type { EnsuredCrds } from './crds';
 export type { KubernetesDependencies } from './dependencies';
 export type { ImportProgress, ImportRequest, ImportResult } from './import';
 export type { InventoryResult } from './inventory';

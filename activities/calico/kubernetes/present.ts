@@ -66,7 +66,7 @@ export interface PresentNode {
 }
 
 export async function* presentNodes(api: KubernetesApi, signal?: AbortSignal): AsyncGenerator<PresentNode> {
-  for await (const body of api.list(nodesPath)) {
+  for await (const body of api.list(nodesPath, { metadataOnly: true })) {
     signal?.throwIfAborted();
     const { name, annotations } = metadataOf(body);
     if (typeof name === 'string') yield { name, annotations: ofCalicoOnly(isObject(annotations) ? annotations : {}) };
