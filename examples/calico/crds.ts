@@ -215,6 +215,11 @@ export function calicoCrdNames(): string[] {
   return definitions.map(({ plural }) => `${plural}.crd.projectcalico.org`);
 }
 
+/** Plurals, and which of them live in namespaces. */
+export function calicoPlurals(): { plural: string; namespaced: boolean }[] {
+  return definitions.map(({ plural, namespaced = false }) => ({ plural, namespaced }));
+}
+
 function definitionObject({ kind, plural, namespaced, spec, status }: Definition): JsonObject {
   const properties: JsonObject = { apiVersion: text, kind: text, metadata: { type: 'object' }, spec };
   if (status) properties.status = status;
