@@ -139,6 +139,7 @@ class WayBack {
   }
 
   private async settle(first: PresentObject): Promise<void> {
+    this.beat.signal.throwIfAborted();
     const key = keyOf(first);
     const former = this.before.objects.get(key);
     const desired = this.wanted.objects.get(key);
