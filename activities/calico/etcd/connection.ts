@@ -1,17 +1,19 @@
 // Connections to the etcd of a plan: TLS and users by reference, resolved when they are needed, opened for one piece of work and closed after it.
 import { rootCertificates } from 'node:tls';
-import { Etcd3, type IOptions } from 'etcd3';
+import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
 import type { CalicoSource } from '../../../plan/calico';
 import { failure } from '../../errors';
 import { resolveSecret } from '../../secret';
 import { EtcdDatastore } from './datastore';
 import { etcdFailure } from './errors';
 
-const callDeadlineMs = 20_000;
+const callDeadlineMs = 8_000;
+/** Of a page: a megabyte over a slow line. */
+const pageDeadlineMs = 30_000;
 const greatestAnswer = 16 * 1024 * 1024;
 
 type FaultHandling = NonNullable<IOptions['faultHandling']>;
-type HostPolicy = ReturnType<NonNullable<FaultHandling['host']>>;
+type Policy = NonNullable<FaultHandling['global']>;
 
 export class EtcdConnections {
   constructor(private readonly environment: NodeJS.ProcessEnv = process.env) {}
@@ -38,13 +40,17 @@ export class EtcdConnections {
       hosts: endpoints.map(hostOf),
       credentials: secure ? await this.credentials(tls) : undefined,
       auth: auth && { username: auth.username, password: await resolveSecret(auth.password, this.environment) },
-      defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + callDeadlineMs }),
+      defaultCallOptions: (call) => {
+        const isPage = call.method === 'range' && Number(call.params.limit ?? 0) > 0;
+        return { deadline: Date.now() + (isPage ? pageDeadlineMs : callDeadlineMs) };
+      },
       grpcOptions: {
         'grpc.max_receive_message_length': greatestAnswer,
         // The default grows to two minutes, long after etcd is back.
         'grpc.max_reconnect_backoff_ms': 2_000,
       },
-      faultHandling: { host: alwaysAsk },
+      // Each member once, a lone one twice. The client's own policies ask four times without a pause, and then no more for five seconds.
+      faultHandling: { global: asking(Math.max(2, endpoints.length)), host: () => asking(1) },
     };
   }
 
@@ -92,8 +98,8 @@ function hostOf(endpoint: string): string {
   return /:\d+$/.test(address) ? address : `${address}:2379`;
 }
 
-/** The client's own policy refuses to ask a member for five seconds after three failures; ours are few, and wait by themselves. */
-function alwaysAsk(): HostPolicy {
+/** Tries as often as that while the error is one that may pass; the client takes the next member each time. */
+function asking(times: number): Policy {
   const silent = () => ({ dispose: () => undefined });
   return {
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- the type asks for it
@@ -102,6 +108,14 @@ function alwaysAsk(): HostPolicy {
     },
     onSuccess: silent,
     onFailure: silent,
-    execute: async (call, signal = new AbortController().signal) => call({ signal }),
+    async execute(call, signal = new AbortController().signal) {
+      for (let tried = 1; ; tried += 1) {
+        try {
+          return await call({ signal });
+        } catch (error) {
+          if (tried >= times || !(error instanceof Error) || !isRecoverableError(error)) throw error;
+        }
+      }
+    },
   };
 }

@@ -37,12 +37,13 @@ export function createDriftActivities({ etcd, artifacts }: { etcd: EtcdConnectio
      */
     async findEtcdDrift(input: { scope: CalicoScope; snapshot: EtcdSnapshot; ignore?: string[] }): Promise<EtcdDrift> {
       const { scope, snapshot, ignore = [] } = input;
-      const path = await artifacts.fetch(snapshot.artifact);
-      return withHeartbeat<ReadingProgress, EtcdDrift>({ done: 0, total: snapshot.keys }, (beat) =>
-        etcd.with(scope.source, (datastore) =>
-          driftSince({ revision: snapshot.revision, path }, { datastore, prefix: scope.source.prefix, ignore }, beat),
-        ),
-      );
+      return withHeartbeat<ReadingProgress, EtcdDrift>({ done: 0, total: snapshot.keys }, async (beat) => {
+        const path = await artifacts.fetch(snapshot.artifact);
+        const { prefix } = scope.source;
+        return etcd.with(scope.source, (datastore) =>
+          driftSince({ revision: snapshot.revision, path }, { datastore, prefix, ignore }, beat),
+        );
+      });
     },
   };
 }

@@ -59,15 +59,15 @@ export function createLockActivities({ etcd }: { etcd: EtcdConnections }) {
     async unlockEtcd(input: { scope: CalicoScope; to: LockState }): Promise<{ state: LockState; changed: boolean }> {
       const { source } = input.scope;
       const { to } = input;
-      return etcd.with(source, async (datastore) => {
-        const state = await stateNow(datastore, source.prefix);
-        const leave = to === 'locked' || to === 'missing' || (to === 'unset' && state === 'ready');
-        if (leave) return { state, changed: false };
-        return withHeartbeat({}, async ({ signal }) => {
+      return withHeartbeat({}, ({ signal }) =>
+        etcd.with(source, async (datastore) => {
+          const state = await stateNow(datastore, source.prefix);
+          const leave = to === 'locked' || to === 'missing' || (to === 'unset' && state === 'ready');
+          if (leave) return { state, changed: false };
           const { changed } = await swap(datastore, source.prefix, to, signal);
           return { state: to, changed };
-        });
-      });
+        }),
+      );
     },
   };
 }

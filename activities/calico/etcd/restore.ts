@@ -37,17 +37,18 @@ export function createRestoreActivities({ etcd, artifacts }: { etcd: EtcdConnect
       dryRun?: boolean;
     }): Promise<EtcdRestored> {
       const { scope, artifact, dryRun = false } = input;
-      const path = await artifacts.fetch(artifact);
-      await requireInside(path, scope.source.prefix);
-      return withHeartbeat<ReadingProgress, EtcdRestored>({ done: 0, total: 0 }, ({ signal, report }) =>
-        etcd.with(scope.source, async (datastore) => {
-          const restoring = { datastore, path, prefix: scope.source.prefix, signal, report };
+      const { prefix } = scope.source;
+      return withHeartbeat<ReadingProgress, EtcdRestored>({ done: 0, total: 0 }, async ({ signal, report }) => {
+        const path = await artifacts.fetch(artifact);
+        await requireInside(path, prefix);
+        return etcd.with(scope.source, async (datastore) => {
+          const restoring = { datastore, path, prefix, signal, report };
           const wanted = await restore({ ...restoring, write: async () => undefined });
           if (dryRun || wanted.written + wanted.deleted === 0) return wanted;
-          await requireNotInUse(datastore, scope.source.prefix);
+          await requireNotInUse(datastore, prefix);
           return restore({ ...restoring, write: (writes) => datastore.write(writes) });
-        }),
-      );
+        });
+      });
     },
   };
 }

@@ -56,9 +56,9 @@ export function createSnapshotActivities({ etcd, artifacts }: { etcd: EtcdConnec
      */
     async verifyEtcdSnapshot(input: { scope: CalicoScope; snapshot: EtcdSnapshot }): Promise<{ evidence: string[] }> {
       const { scope, snapshot } = input;
-      const path = await artifacts.fetch(snapshot.artifact);
-      return withHeartbeat<ReadingProgress, { evidence: string[] }>({ done: 0, total: snapshot.keys }, (beat) =>
-        etcd.with(scope.source, async (datastore) => {
+      return withHeartbeat<ReadingProgress, { evidence: string[] }>({ done: 0, total: snapshot.keys }, async (beat) => {
+        const path = await artifacts.fetch(snapshot.artifact);
+        return etcd.with(scope.source, async (datastore) => {
           const pages = datastore.readAll(scope.source.prefix, snapshot.revision, { signal: beat.signal });
           try {
             const keys = await compare(pairUp(readEntries(path), entriesOf(pages, beat.report)), snapshot);
@@ -66,8 +66,8 @@ export function createSnapshotActivities({ etcd, artifacts }: { etcd: EtcdConnec
           } catch (error) {
             throw isCompacted(error) ? onlyDigest(snapshot) : error;
           }
-        }),
-      );
+        });
+      });
     },
   };
 }
