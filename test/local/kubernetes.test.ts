@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request, type RequestOptions } from 'node:https';
@@ -232,5 +232,21 @@ it('keeps a given folder: data, tokens and certificate are found again', async (
   } finally {
     await stopAll();
     await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it('that cannot start says why, with the end of its log, and leaves neither folder nor etcd behind', async () => {
+  const temporary = await mkdtemp(join(tmpdir(), 'refused-'));
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = temporary;
+  try {
+    const starting = startKubernetes({ extraArguments: ['--authorization-mode=NoSuchMode'] });
+    await expect(starting).rejects.toThrow(/kube-apiserver did not start.*End of its log.*NoSuchMode/s);
+    expect(await readdir(temporary)).toEqual([]);
+    expect(processesOn(temporary)).toEqual([]);
+  } finally {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+    await rm(temporary, { recursive: true, force: true });
   }
 });
