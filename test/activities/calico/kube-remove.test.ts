@@ -118,7 +118,7 @@ it('ends the same when it is broken off again and again; the lock is the last to
     const running = attempt.run(() => remove(inventory)).catch((error: unknown) => error);
     const less = present - 25;
     await until('some more are gone', async () => (present = (await custom()).length) <= Math.max(1, less));
-    attempt.cancel('the worker ends');
+    attempt.cancel();
     if ((await running) instanceof Error) brokenOff += 1;
     const left = await custom();
     if (left.length > 1) expect(left.map(({ kind }) => kind)).toContain('ClusterInformation');
