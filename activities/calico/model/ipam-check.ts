@@ -114,24 +114,25 @@ function checkAllocations(
   const allocations = list(block.allocations);
   const attributes = list(block.attributes).length;
   const dangling = allocations.filter((index) => typeof index === 'number' && (index < 0 || index >= attributes));
-  const free = list(block.unallocated).map(Number);
-  const wrong = free.filter((ordinal) => allocations[ordinal] !== null);
-  const taken = allocations.filter((index) => index !== null).length;
   const findings: IpamFinding[] = [];
   if (dangling.length > 0)
     findings.push(
       found('allocation-without-attribute', `${dangling.length} addresses have an owner that is not listed`),
     );
-  if (BigInt(allocations.length) !== addressesIn(cidr) || wrong.length > 0 || new Set(free).size !== free.length)
-    findings.push(found('free-list-disagrees', `its list of free addresses names ${wrong.length} that are not free`));
-  else if (taken + free.length !== allocations.length)
-    findings.push(
-      found(
-        'free-list-disagrees',
-        `${allocations.length - taken - free.length} addresses are neither free nor allocated`,
-      ),
-    );
+  const disagreement = freeListDisagreement(cidr, allocations, list(block.unallocated).map(Number));
+  if (disagreement) findings.push(found('free-list-disagrees', disagreement));
   return findings;
+}
+
+function freeListDisagreement(cidr: string, allocations: Json[], free: number[]): string | undefined {
+  if (BigInt(allocations.length) !== addressesIn(cidr))
+    return `it lists ${allocations.length} addresses of ${addressesIn(cidr)}`;
+  const distinct = new Set(free);
+  if (distinct.size !== free.length) return 'its list of free addresses names some of them twice';
+  const taken = free.filter((ordinal) => allocations[ordinal] !== null).length;
+  if (taken > 0) return `its list of free addresses names ${taken} that are not free`;
+  const lost = allocations.filter((owner, ordinal) => owner === null && !distinct.has(ordinal)).length;
+  return lost > 0 ? `${lost} addresses are neither free nor allocated` : undefined;
 }
 
 function checkHandles({ blocks, allocated, handles }: Facts): IpamFinding[] {

@@ -52,12 +52,11 @@ export function listMember(object: JsonObject, name: string): Json[] {
 
 /** A map of texts; nulls in it are empty texts, as Go reads them. @throws Refused */
 export function textsMember(object: JsonObject, name: string): Record<string, string> {
-  const texts: Record<string, string> = {};
-  for (const [key, value] of Object.entries(objectMember(object, name))) {
+  const texts = Object.entries(objectMember(object, name)).map(([key, value]): [string, string] => {
     if (typeof value !== 'string' && value !== null && value !== undefined) throw wrong(`${name}.${key}`, 'a text');
-    texts[key] = value ?? '';
-  }
-  return texts;
+    return [key, value ?? ''];
+  });
+  return Object.fromEntries(texts);
 }
 
 /** The largest number that Kubernetes keeps exactly. */
