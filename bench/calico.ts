@@ -115,7 +115,9 @@ function ratiosTo(rounds: Round[], other: Contender): number[] {
 
 function spread(values: number[]): { median: number; least: number; most: number } {
   const sorted = [...values].sort((left, right) => left - right);
-  return { median: sorted[Math.floor(sorted.length / 2)] ?? NaN, least: sorted[0] ?? NaN, most: sorted.at(-1) ?? NaN };
+  const middle = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[Math.floor(sorted.length / 2)]];
+  const median = ((middle[0] ?? NaN) + (middle[1] ?? NaN)) / 2;
+  return { median, least: sorted[0] ?? NaN, most: sorted.at(-1) ?? NaN };
 }
 
 function describe(round: Round | undefined): string {

@@ -167,13 +167,17 @@ class CalicoDemo {
     this.worker = await startWorkerProcess(environment, join(this.folder, 'worker.log'));
   }
 
+  /** Once a fifth of the handles is on the cluster. */
   private async killWorker(): Promise<void> {
-    const worker = this.worker;
-    worker?.kill();
-    const there = (await this.cluster.list('/apis/crd.projectcalico.org/v1/ipamhandles')) ?? [];
+    const { handles } = this.options;
+    let there = 0;
+    for (const deadline = Date.now() + 30_000; there < handles / 5 && Date.now() < deadline;)
+      there = (await this.cluster.list('/apis/crd.projectcalico.org/v1/ipamhandles'))?.length ?? 0;
+    const pid = this.worker?.pid;
+    this.worker?.kill();
     say(
       pc.red(
-        `  kill -9 of the worker (pid ${worker?.pid}) with ${there.length} of ${this.options.handles} handles on the cluster; another one is started`,
+        `  kill -9 of the worker (pid ${pid}) with ${there} of ${handles} handles on the cluster; another one is started`,
       ),
     );
     await this.startWorker();

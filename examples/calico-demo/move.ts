@@ -96,9 +96,15 @@ class Following {
     return !known;
   }
 
-  private async lookAtImport({ steps }: MigrationStatus): Promise<void> {
+  private async lookAtImport({ steps, imports }: MigrationStatus): Promise<void> {
     const importing = steps.some(({ id, state }) => id === 'import' && state === 'running');
     if (importing && this.isNew('import')) await this.events.duringImport?.();
+    if (!imports || !this.isNew('imported')) return;
+    const sum = (field: 'created' | 'equal'): number => imports.reduce((total, kind) => total + kind[field], 0);
+    if (sum('equal') > 0)
+      this.say(
+        `    The try that ended it found ${sum('equal')} objects there already and equal, and created ${sum('created')}.`,
+      );
   }
 
   private async lookAtBlock({ blocked, checks = [] }: MigrationStatus): Promise<void> {
