@@ -109,7 +109,9 @@ async function moveUnderLock(migration: CalicoMigration): Promise<void> {
     await runbook.gate('cutover', cutoverEvidence(migration));
     await switchCalico(migration); // "6. Configure Calico to read from the Kubernetes datastore"
     await requireNoDrift(migration, 'drift');
-    await compare(migration, 'compare-again', 'Compare once more: nobody wrote to the locked target');
+    await compare(migration, 'compare-again', 'Compare once more: nobody wrote to the locked target', {
+      running: true,
+    });
     await runbook.gate('unlock', unlockEvidence(migration));
     // The gate may have been open for hours.
     await requireNoDrift(migration, 'drift-again');

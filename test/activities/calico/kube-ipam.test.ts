@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ValidationRecord } from '../../../journal/types';
 import { isObject, type JsonObject } from '../../../activities/calico/json';
 import { CalicoTarget, type Exported } from '../../fixtures/calico-target';
@@ -75,6 +76,16 @@ it('finds a handle that counts more addresses than its block has given away', as
   const { block } = (await target.get(place))?.spec as { block: Record<string, number> };
   await target.respec(place, { block: Object.fromEntries(Object.keys(block).map((cidr) => [cidr, 7])) });
   expect(failed(await check())).toContain('IPAM: handles and blocks count the same');
+});
+
+it('takes what is put right while it looks for no finding: Calico writes handle and block one after the other', async () => {
+  const { place } = await podHandle();
+  const { spec } = (await target.get(place)) ?? {};
+  await target.remove(place);
+  const checking = check();
+  await sleep(700);
+  await target.make(place, isObject(spec) ? spec : {});
+  expect(failed(await checking)).toEqual([]);
 });
 
 it('names what was broken on the source already, and does not fail for it; what broke on the way beside it does', async () => {

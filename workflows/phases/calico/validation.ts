@@ -18,15 +18,23 @@ export async function validate(migration: CalicoMigration): Promise<void> {
   await compareAddresses(migration, 'ipam', { downtime: true });
 }
 
-/** Field by field; a second time before the unlock, since the lock keeps nobody from writing. */
-export async function compare(migration: CalicoMigration, id: string, title: string): Promise<void> {
+/**
+ * Field by field; a second time before the unlock, since the lock keeps nobody from writing.
+ * @param more `running`: Calico has started on the target, and has written there what it always writes
+ */
+export async function compare(
+  migration: CalicoMigration,
+  id: string,
+  title: string,
+  more: { running?: boolean } = {},
+): Promise<void> {
   await migration.runbook.step(
     id,
     title,
     async () =>
       requirePassed(
         migration,
-        (await run('long', 'Compare every object').compareImported(imported(migration))).records,
+        (await run('long', 'Compare every object').compareImported({ ...imported(migration), ...more })).records,
       ),
     { downtime: true, describe: describeRecords },
   );
