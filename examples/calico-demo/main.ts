@@ -13,7 +13,7 @@ import { Cluster } from '../calico/cluster';
 import { exampleManifests } from '../calico/manifests';
 import { startRolloutStandIn } from '../calico/rollout-stand-in';
 import { mendSampleDatastore, writeSampleDatastore, type Spoilt } from '../calico/sample-datastore';
-import { seedCluster } from '../calico/seed-cluster';
+import { grantWorkerRights, seedCluster, workerAccount } from '../calico/seed-cluster';
 import { FolderRefused, freshFolder } from '../demo/folder';
 import { Narrator } from '../demo/narrator';
 import { startWorkerProcess, type WorkerProcess } from '../demo/worker-process';
@@ -44,7 +44,7 @@ async function demo(options: DemoOptions): Promise<boolean> {
     folder: join(folder, 'stack'),
     temporal: { preferDefaults: true },
     postgres: false,
-    calico: true,
+    calico: { tokens: [workerAccount] },
     say: dim,
   });
   const stopping: (() => Promise<unknown>)[] = [() => stack.stop()];
@@ -152,6 +152,8 @@ class CalicoDemo {
     );
     await seedCluster(this.cluster, sample);
     dim('installed: the etcd manifest of examples/calico, as kubectl apply does');
+    await grantWorkerRights(this.cluster);
+    dim('the worker has the rights of examples/calico/rbac.yaml, and no others');
     dim('There is no kubelet here and no controller. A stand-in writes the status that they would write; no pod runs.');
     const standIn = startRolloutStandIn(this.cluster, { nodes, say: dim });
     this.stopping.push(() => standIn.stop());
@@ -162,7 +164,8 @@ class CalicoDemo {
     const environment = {
       TEMPORAL_ADDRESS: temporal?.address,
       CUTOVER_ARTIFACTS: pathToFileURL(join(this.folder, 'artifacts')).href,
-      KUBECONFIG: kubernetes?.kubeconfigPath,
+      // The text itself, where a cluster would have a file or the pod's own account.
+      KUBECONFIG: kubernetes?.kubeconfig(workerAccount.name),
     };
     this.worker = await startWorkerProcess(environment, join(this.folder, 'worker.log'));
   }

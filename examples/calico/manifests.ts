@@ -17,6 +17,9 @@ export const exampleManifests = {
   etcd: join(folder, 'calico-etcd.yaml'),
 };
 
+/** The worker's account on a cluster and its rights; the demo's worker has no others. */
+export const workerRights = join(folder, 'rbac.yaml');
+
 const startOfDefinitions = "# Definitions of Calico's kinds, from examples/calico/crds.ts.\n";
 
 /** The text of a manifest with everything after the mark replaced by the definitions. */

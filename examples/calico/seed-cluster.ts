@@ -4,15 +4,18 @@ import { readFile } from 'node:fs/promises';
 import { parseAllDocuments } from 'yaml';
 import { parseJson, isObject, printJson, type JsonObject } from '../../activities/calico/json';
 import type { Cluster } from './cluster';
-import { exampleManifests } from './manifests';
+import { exampleManifests, workerRights } from './manifests';
 import type { SampleDatastore } from './sample-datastore';
 import { kubernetesLabels, nodeAddress, type SampleNode } from './sample-nodes';
 
 const resourcePaths: Record<string, string> = {
+  Namespace: 'api/v1/namespaces',
   ServiceAccount: 'api/v1/namespaces/{namespace}/serviceaccounts',
   Secret: 'api/v1/namespaces/{namespace}/secrets',
   ConfigMap: 'api/v1/namespaces/{namespace}/configmaps',
   ClusterRole: 'apis/rbac.authorization.k8s.io/v1/clusterroles',
+  Role: 'apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles',
+  RoleBinding: 'apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings',
   ClusterRoleBinding: 'apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
   DaemonSet: 'apis/apps/v1/namespaces/{namespace}/daemonsets',
   Deployment: 'apis/apps/v1/namespaces/{namespace}/deployments',
@@ -26,8 +29,22 @@ export async function seedCluster(
   for (const name of namespaces)
     await make(cluster, '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   for (const node of nodes) await makeNode(cluster, node);
-  const manifest = parseAllDocuments(await readFile(exampleManifests.etcd, 'utf8'));
-  for (const document of manifest) {
+  await installManifest(cluster, exampleManifests.etcd);
+}
+
+/** The groups and the name under which the account of `rbac.yaml` is known to an apiserver. */
+export const workerAccount = {
+  name: 'system:serviceaccount:cutover:cutover',
+  groups: ['system:serviceaccounts', 'system:serviceaccounts:cutover'],
+};
+
+/** Gives the worker's account the rights that it has on a real cluster, and no more. */
+export async function grantWorkerRights(cluster: Cluster): Promise<void> {
+  await installManifest(cluster, workerRights);
+}
+
+async function installManifest(cluster: Cluster, path: string): Promise<void> {
+  for (const document of parseAllDocuments(await readFile(path, 'utf8'))) {
     const object = parseJson(JSON.stringify(document.toJS()));
     if (isObject(object)) await installAsKubectlDoes(cluster, object);
   }

@@ -23,6 +23,8 @@ interface Access {
   /** With a subresource: `nodes/status`. */
   resource: string;
   namespace?: string;
+  /** Roles may be given for objects by name; without one the right is asked for all of the kind. */
+  name?: string;
 }
 
 const crdGroup = 'crd.projectcalico.org';
@@ -81,29 +83,38 @@ async function ofManifests(context: CheckContext, api: KubernetesApi): Promise<A
     const placed = await discovery.find(object);
     if (!placed) continue;
     const group = object.apiVersion.includes('/') ? object.apiVersion.slice(0, object.apiVersion.indexOf('/')) : '';
-    const resource = placed.path.split('/').at(-2) ?? '';
+    const [resource = '', name = ''] = placed.path.split('/').slice(-2);
     const removable = object.kind !== 'CustomResourceDefinition' && object.kind !== 'Namespace';
     for (const verb of ['get', 'create', 'patch', ...(removable ? ['update', 'delete'] : [])]) {
-      const access = { verb, group, resource, ...(placed.namespace !== undefined && { namespace: placed.namespace }) };
+      const access: Access = {
+        verb,
+        group,
+        resource,
+        ...(placed.namespace !== undefined && { namespace: placed.namespace }),
+        // Definitions come in their dozens, and each group of them is one right.
+        ...(object.kind !== 'CustomResourceDefinition' && { name }),
+      };
       wanted.set(describe(access), access);
     }
   }
   return [...wanted.values()];
 }
 
-async function mayDo(api: KubernetesApi, { verb, group, resource, namespace }: Access): Promise<boolean> {
-  const [name, subresource] = resource.split('/');
+async function mayDo(api: KubernetesApi, access: Access): Promise<boolean> {
+  const { verb, group, namespace, name } = access;
+  const [resource, subresource] = access.resource.split('/');
   const answer = await api.ask('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
     apiVersion: 'authorization.k8s.io/v1',
     kind: 'SelfSubjectAccessReview',
-    spec: { resourceAttributes: { verb, group, resource: name, subresource, namespace } },
+    spec: { resourceAttributes: { verb, group, resource, subresource, namespace, name } },
   });
   return member(answer, 'status').allowed === true;
 }
 
-function describe({ verb, group, resource, namespace }: Access): string {
+function describe({ verb, group, resource, namespace, name }: Access): string {
+  const which = name === undefined ? '' : ` "${name}"`;
   const where = namespace === undefined ? '' : ` in ${namespace}`;
-  return `${verb} ${group === '' ? resource : `${resource}.${group}`}${where}`;
+  return `${verb} ${group === '' ? resource : `${resource}.${group}`}${which}${where}`;
 }
 
 /** "get, list nodes; patch nodes/status" */
