@@ -3,6 +3,7 @@ import type { Block, Inline, Section, Text } from './document';
 import { escapeHtml } from './escape-html';
 import { formatTime } from './quantities';
 import { lastHeardOf } from './reading';
+import { downtimeWords } from './reading';
 import { composeReport } from './report';
 import { stylesheet } from './stylesheet';
 import { renderTimeline } from './timeline';
@@ -90,7 +91,7 @@ function drawTimeline(journal: Journal): string {
     ['wait', 'watching or keeping'],
     ['gate', 'waiting for people'],
     ['failed', 'failed'],
-    ['down', 'writes stopped'],
+    ['down', downtimeWords(journal)],
   ].map(([name, words]) => `<span><i class="key-${name}"></i>${words}</span>`);
   return `<figure><div class="scroll" tabindex="0">${picture}</div><figcaption>${legend.join(' ')}<span>Waits are cut out of the axis and labelled with their length; all else is in proportion.</span></figcaption></figure>`;
 }

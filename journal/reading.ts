@@ -26,6 +26,11 @@ export function lastHeardOf(journal: Journal): string {
   );
 }
 
+/** What the downtime was, by the kind of migration: "writes stopped". */
+export function downtimeWords({ kind }: Journal): string {
+  return kind === 'calico' ? 'Calico locked' : 'writes stopped';
+}
+
 /** Steps of going back: compensations of the undo stack and the procedure after the point of no return. */
 export function isRollbackStep(step: StepRecord): boolean {
   return (

@@ -3,6 +3,7 @@
 import { formatDurationMs } from '../plan/duration';
 import { escapeHtml } from './escape-html';
 import { bars, scaleFor, ticks, type Bar, type Scale } from './timeline-scale';
+import { downtimeWords } from './reading';
 import type { Journal } from './types';
 
 const width = 1_120;
@@ -65,7 +66,7 @@ function downtime(journal: Journal, scale: Scale, floor: number): string {
   const ms = down.durationMs ?? endMs - Date.parse(down.startedAt);
   const wide = Math.max(thinnest, scale.x(endMs) - start);
   const anchor = start > width * 0.7 ? 'end' : 'start';
-  const words = `writes stopped ${formatDurationMs(ms)}${down.endedAt === undefined ? ' so far' : ''}`;
+  const words = `${downtimeWords(journal)} ${formatDurationMs(ms)}${down.endedAt === undefined ? ' so far' : ''}`;
   return (
     `<rect class="tl-downtime" x="${round(start)}" y="${top - 6}" width="${round(wide)}" height="${floor - top + 6}"/>` +
     `<text class="tl-downtime-label" x="${round(anchor === 'end' ? start + wide : start)}" y="14" text-anchor="${anchor}">${escapeHtml(words)}</text>` +

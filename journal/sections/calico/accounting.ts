@@ -52,7 +52,7 @@ function accountRow({ kind, source, migrated, derived, refused }: KindAccount): 
 
 function refusals({ refused, refusedNotListed }: CalicoAccounting): Block[] {
   if (refused.length === 0) return [];
-  const more = refusedNotListed > 0 ? `; ${plural(refusedNotListed, 'more')} in the artifact with every key` : '';
+  const more = refusedNotListed > 0 ? `; ${formatCount(refusedNotListed)} more in the artifact with every key` : '';
   return [
     paragraph(`Refused, each with its reason${more}:`),
     table(
