@@ -23,6 +23,8 @@ export interface CalicoFacts {
   objects: number;
   /** Whose annotations will be written. */
   nodes: number;
+  /** Keys that the target cannot hold: RefusalCategory -> how many. */
+  refused: Record<string, number>;
   /** Empty when the server could not be asked. */
   etcdVersion: string;
   kubernetesVersion: string;

@@ -4,9 +4,6 @@ import { run } from '../../activity-options';
 import type { Ending } from '../ending';
 import type { CalicoMigration } from './migration';
 
-/** More are counted only: the journal must stay small. */
-const listed = 50;
-
 /** @param stays true when the cluster keeps what was imported, and etcd its lock */
 export function endingOf(migration: CalicoMigration, stays: boolean): Ending {
   return {
@@ -41,20 +38,5 @@ async function lockOfSource({ scope, lockBefore }: CalicoMigration, stays: boole
 
 async function leftOnCluster({ scope, inventory, crds }: CalicoMigration): Promise<CreatedObject[]> {
   if (!inventory) return [];
-  const found = await run('long', 'Look for anything left on the cluster').findKubernetesLeftovers({
-    scope,
-    inventory,
-    crds,
-  });
-  if (found.length <= listed) return found;
-  return [
-    ...found.slice(0, listed),
-    {
-      kind: 'object',
-      where: 'target',
-      name: `${found.length - listed} more`,
-      state: 'present',
-      why: 'not listed here',
-    },
-  ];
+  return run('long', 'Look for anything left on the cluster').findKubernetesLeftovers({ scope, inventory, crds });
 }

@@ -45,8 +45,14 @@ async function createCrds({ runbook, scope, manifests, inventory, crds }: Calico
   await runbook.step(
     'crds',
     'Create the CRDs that are missing',
-    () =>
-      run('long', 'Create the CRDs that are missing').ensureCrds({ scope, manifest: manifests?.kubernetes.artifact }),
+    async () => {
+      const ensured = await run('long', 'Create the CRDs that are missing').ensureCrds({
+        scope,
+        manifest: manifests?.kubernetes.artifact,
+      });
+      for (const note of ensured.notes.slice(0, named)) runbook.note(note);
+      return ensured;
+    },
     {
       downtime: true,
       undoTitle: 'Remove the CRDs that we created',

@@ -1,19 +1,28 @@
-// What the target cannot hold was found by preflight and accepted, by plan or waiver; what nobody has seen before stops the move.
+// What the target cannot hold was found by preflight and accepted, by plan or waiver; more than that stops the move.
 import { ApplicationFailure } from '@temporalio/workflow';
+import { needed } from '../migration';
 import type { CalicoMigration } from './migration';
 
-/** @param refused category -> how many keys. @throws PreconditionFailed when the plan says stop and the source had more to refuse than preflight found */
-export function requireExpectedRefusals({ plan, runbook }: CalicoMigration, refused: Record<string, number>): void {
+/** Preflight only warns of these: they are requests for reports, which people make again. */
+const neverMissed = 'node-status';
+
+/** @param refused category -> how many keys. @throws PreconditionFailed when there are more than preflight found and the plan says stop */
+export function requireExpectedRefusals(
+  { plan, facts, runbook }: CalicoMigration,
+  refused: Record<string, number>,
+): void {
   if (plan.unmigratable === 'report') return;
-  const accepted = (runbook.journal.preflight ?? [])
-    .filter(({ outcome }) => outcome === 'warn')
-    .map(({ name }) => name);
-  const unseen = Object.entries(refused).filter(([category, count]) => count > 0 && !accepted.includes(category));
+  const expected = needed(facts, 'facts').refused;
+  const unseen = Object.entries(refused)
+    .map(([category, count]) => ({ category, more: count - (expected[category] ?? 0) }))
+    .filter(({ category, more }) => more > 0 && category !== neverMissed);
   if (unseen.length === 0) return;
-  const what = unseen.map(([category, count]) => `${count} ${category}`).join(', ');
-  const first = runbook.journal.accounting?.refused.slice(0, 5).map(({ key, reason }) => `${key} (${reason})`) ?? [];
+  const what = unseen.map(({ category, more }) => `${more} of category ${category}`).join(', ');
+  const examples = (runbook.journal.accounting?.refused ?? [])
+    .slice(0, 5)
+    .map(({ key, reason }) => `${key} (${reason})`);
   throw ApplicationFailure.nonRetryable(
-    `The Kubernetes datastore cannot hold some keys that were written after the checks: ${what}: ${first.join(', ')}. Roll back and mend them, or say "unmigratable": "report" in the plan.`,
+    `Since the checks, keys were written to etcd that the Kubernetes datastore cannot hold: ${what}. All that is refused: ${examples.join(', ')}. Roll back, mend them and start again, or say "unmigratable": "report" in the plan.`,
     'PreconditionFailed',
   );
 }

@@ -29,7 +29,7 @@ export async function unlockTarget(migration: CalicoMigration): Promise<void> {
   await runbook.step(
     'unlock',
     'Unlock the Kubernetes datastore',
-    () => run('quick', 'Unlock the Kubernetes datastore').unlockKubernetes({ scope }),
+    () => run('brisk', 'Unlock the Kubernetes datastore').unlockKubernetes({ scope }),
     { downtime: true, describe: ({ changed }) => (changed ? 'unlocked' : 'was unlocked already') },
   );
   endDowntime(migration);

@@ -45,7 +45,7 @@ export async function goBack(migration: CalicoMigration, reason: string): Promis
     await runbook.step(
       'back-lock-target',
       'Lock the Kubernetes datastore',
-      () => run('quick', 'Lock the Kubernetes datastore').lockKubernetes({ scope }),
+      () => run('brisk', 'Lock the Kubernetes datastore').lockKubernetes({ scope }),
       { downtime: true, describe: ({ before }) => `locked; it was ${before}` },
     );
     await runbook.step('back-divergence', 'Keep the Kubernetes side as it is now', () => measureLoss(migration), {
