@@ -1,11 +1,13 @@
 // The sample datastore is what demo, benchmark and tests measure with: it has to be the same every time, and to agree with itself.
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { parseJson } from '../../activities/calico/json';
 import { calicoCrds } from '../../examples/calico/crds';
 import { exampleManifests, withDefinitions } from '../../examples/calico/manifests';
 import { sampleDatastore } from '../../examples/calico/sample-datastore';
+import { parseCalicoPlan } from '../../plan/parse';
 
 const blockSchema = z.object({
   cidr: z.string(),
@@ -15,6 +17,13 @@ const blockSchema = z.object({
   attributes: z.array(z.object({ handle_id: z.string() })),
   sequenceNumber: z.bigint(),
   sequenceNumberForAllocation: z.record(z.string(), z.bigint()),
+});
+const rightsSchema = z.object({
+  kind: z.string(),
+  metadata: z.object({ name: z.string() }),
+  rules: z.array(z.unknown()).optional(),
+  roleRef: z.object({ kind: z.string(), name: z.string() }).optional(),
+  subjects: z.array(z.object({ name: z.string() })).optional(),
 });
 const handleSchema = z.object({ block: z.record(z.string(), z.number()) });
 
@@ -92,5 +101,27 @@ describe('the manifests of the example', () => {
     expect(etcd).toContain('ETCD_ENDPOINTS');
     expect(etcd).not.toContain('DATASTORE_TYPE');
     expect(manifest).not.toMatch(/etcd/i);
+  });
+});
+
+describe('the files for a real cluster', () => {
+  const read = (path: string): string => readFileSync(join(dirname(exampleManifests.etcd), path), 'utf8');
+
+  it('the plan is valid, and names no file that the worker in the cluster does not mount', () => {
+    const plan = read('../plans/calico-real-cluster.json');
+    expect(parseCalicoPlan(JSON.parse(plan))).toMatchObject({ ok: true });
+    const mounted = [...read('worker.yaml').matchAll(/mountPath: (\S+)/g)].map(([, path]) => path!);
+    const named = [...plan.matchAll(/"(\/(?:run|etc|var)\/[^"]+)"/g)].map(([, path]) => path!);
+    expect(named.filter((path) => !mounted.some((folder) => path.startsWith(`${folder}/`)))).toEqual([]);
+    expect(named).toHaveLength(5);
+  });
+
+  it('every bound role is one of the file, and is bound to the account of the worker', () => {
+    const objects = parseAllDocuments(read('rbac.yaml')).map((document) => rightsSchema.parse(document.toJS()));
+    const roles = objects.filter(({ rules }) => rules).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    const bindings = objects.filter(({ roleRef }) => roleRef);
+    expect(bindings.map(({ roleRef }) => `${roleRef?.kind} ${roleRef?.name}`)).toEqual(roles);
+    expect(bindings.every(({ subjects }) => subjects?.[0]?.name === 'cutover')).toBe(true);
+    expect(read('worker.yaml')).toContain('serviceAccountName: cutover\n');
   });
 });
