@@ -145,7 +145,7 @@ async function exportNow({ activities, scope }: CalicoSteps): Promise<ExportedNo
 
 function addImport(calico: Command, context: Context): void {
   const { terminal } = context;
-  step(calico, 'import', 'write an export file, ours or calicoctl’s, to the Kubernetes datastore, which stays locked')
+  step(calico, 'import', "write an export file, ours or calicoctl's, to the Kubernetes datastore, which stays locked")
     .requiredOption('-f, --file <file>', 'export file')
     .option('--replace', 'replace objects that are there with another content; without it nothing is written then')
     .addHelpText(
@@ -172,7 +172,7 @@ function addImport(calico: Command, context: Context): void {
             printLines(terminal, [
               ...importLines(result.kinds),
               `${nodes.nodes} nodes, ${nodes.changed} annotated${nodes.missing.length > 0 ? `; Kubernetes does not know ${nodes.missing.join(', ')}` : ''}.`,
-              `${result.objects} objects, ${Math.round(result.objectsPerSecond)} a second. The datastore stays locked.`,
+              `${result.objects} objects are there${result.objectsPerSecond > 0 ? `, written at ${Math.round(result.objectsPerSecond)} a second` : ', all of them before'}. The datastore stays locked.`,
               `What was there before is kept in ${inventory.url}.`,
             ]);
           return 0;
@@ -284,7 +284,9 @@ function printRecords(terminal: Terminal, records: ValidationRecord[], json: boo
     const rows = records.map(({ name, outcome, source, target }) => [outcome, name, source ?? '', target ?? '']);
     printLines(terminal, [
       ...alignedRows(rows),
-      ...records.flatMap(({ name, differences = [] }) => differences.map((line) => `${name}: ${plainText(line)}`)),
+      ...records.flatMap(({ name, differences = [] }) =>
+        differences.length > 0 ? [`${name}:`, ...differences.map((line) => `  ${plainText(line)}`)] : [],
+      ),
       bad.length === 0
         ? `All ${records.length} comparisons passed.`
         : `${bad.length} of ${records.length} comparisons did not pass.`,
