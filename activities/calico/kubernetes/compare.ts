@@ -4,15 +4,15 @@ import type { KindImport, ValidationRecord } from '../../../journal/types';
 import type { ArtifactReference } from '../../artifacts/store';
 import { withHeartbeat, type Beat } from '../../heartbeat';
 import { differences, nodeDifferences } from '../model/compare';
-import type { DesiredObject } from '../model/desired';
+import { describeObject, type DesiredObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { CalicoScope, Encoding } from '../scope';
-import { ownDoing } from './calicos-doing';
+import { isOwnObject, ownDoing } from './calicos-doing';
 import type { KubernetesDependencies } from './dependencies';
 import type { KubernetesApi } from './api';
 import { Findings } from './findings';
 import { readInventory, type Inventory } from './inventory';
-import { isIpam, keyOf, presentNodes, presentObjects, titleOf, type CustomKind } from './present';
+import { isIpam, keyOf, presentNodes, presentObjects, type CustomKind } from './present';
 import { readWanted, type Wanted } from './wanted';
 
 export interface CompareRequest {
@@ -54,7 +54,11 @@ export function createCompareActivities({ kubernetes, artifacts }: KubernetesDep
         const found = [];
         for (const kind of crdKinds) found.push(await look.atKind(kind));
         return {
-          records: [...found.flatMap(({ record }) => record ?? []), ...(await look.atNodes())],
+          records: [
+            ...found.flatMap(({ record }) => record ?? []),
+            ...(await look.atNodes()),
+            ...inexpressible(wanted),
+          ],
           kinds: found.flatMap(({ counts }) => (counts.wanted > 0 ? [counts] : [])),
         };
       }),
@@ -98,7 +102,8 @@ class Look {
       const desired = missing.get(key);
       if (!desired) {
         if (this.before?.objects.has(key)) continue;
-        (isIpam(live) ? wrong : remarks).add(`${titleOf(live)}: not ours, and not there before the import`);
+        const harmless = !isIpam(live) || (this.running && isOwnObject(live));
+        (harmless ? remarks : wrong).add(`${describeObject(live)}: not ours, and not there before the import`);
         continue;
       }
       missing.delete(key);
@@ -106,10 +111,10 @@ class Look {
       const serious = this.running ? differing.filter((line) => !ownDoing(live, line)) : differing;
       if (serious.length === 0) counts.equal += 1;
       else counts.conflicting += 1;
-      for (const line of differing) (serious.includes(line) ? wrong : remarks).add(`${titleOf(live)}: ${line}`);
+      for (const line of differing) (serious.includes(line) ? wrong : remarks).add(`${describeObject(live)}: ${line}`);
       this.progress(kind.kind);
     }
-    for (const object of missing.values()) wrong.add(`${titleOf(object)}: not there`);
+    for (const object of missing.values()) wrong.add(`${describeObject(object)}: not there`);
     if (counts.wanted + present === 0) return { counts };
     return { counts, record: recordOf(kind.kind, started, counts.wanted, counts.equal, wrong, remarks) };
   }
@@ -142,6 +147,23 @@ class Look {
     this.compared += 1;
     this.beat.report({ kind, compared: this.compared, of: this.wanted.objects.size + this.wanted.nodes.size });
   }
+}
+
+/** Told again, since nothing of it can be compared. */
+function inexpressible({ problems }: Wanted): ValidationRecord[] {
+  if (problems.length === 0) return [];
+  const remarks = new Findings();
+  for (const { object, reason } of problems) remarks.add(`${object}: ${reason}`);
+  return [
+    {
+      name: 'Not expressible in Kubernetes',
+      source: String(problems.length),
+      target: 'not imported',
+      outcome: 'pass',
+      durationMs: 0,
+      differences: remarks.linesAndRest,
+    },
+  ];
 }
 
 function recordOf(

@@ -5,6 +5,7 @@ import type { ArtifactReference } from '../../artifacts/store';
 import { withHeartbeat } from '../../heartbeat';
 import { printJson, type JsonObject } from '../json';
 import { differences, nodeDifferences } from '../model/compare';
+import { describeObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { KubernetesApi } from './api';
 import { ownDoing } from './calicos-doing';
@@ -17,7 +18,6 @@ import {
   keyOf,
   presentNodes,
   presentObjects,
-  titleOf,
   type CustomKind,
   type Place,
   type PresentNode,
@@ -85,7 +85,7 @@ async function* lookAtKind(
     changes.object(live);
     yield live.body;
   }
-  for (const place of missing.values()) changes.note(place.kind, 'deleted', titleOf(place));
+  for (const place of missing.values()) changes.note(place.kind, 'deleted', describeObject(place));
 }
 
 async function* lookAtNodes(api: KubernetesApi, changes: Changes, signal: AbortSignal): AsyncGenerator<JsonObject> {
@@ -144,11 +144,11 @@ class Changes {
     const key = keyOf(live);
     const after = this.wanted.objects.get(key)?.body ?? this.before?.objects.get(key);
     if (!after) {
-      this.note(live.kind, 'added', titleOf(live));
+      this.note(live.kind, 'added', describeObject(live));
       return;
     }
     const differing = differences(after, live.body).filter((line) => !ownDoing(live, line) && !isOurUnlock(live, line));
-    if (differing.length > 0) this.note(live.kind, 'changed', `${titleOf(live)} (${shortened(differing)})`);
+    if (differing.length > 0) this.note(live.kind, 'changed', `${describeObject(live)} (${shortened(differing)})`);
   }
 
   node({ name, annotations }: PresentNode): void {

@@ -38,11 +38,6 @@ export function keyOf({ plural, namespace, name }: Omit<Place, 'kind'>): string 
   return inventoryKey(plural, namespace, name);
 }
 
-/** "NetworkPolicy prod/allow", "IPPool default-ipv4" */
-export function titleOf({ kind, namespace, name }: Omit<Place, 'plural'>): string {
-  return `${kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`;
-}
-
 /** Every object of a kind; none where the kind is not served. @throws TargetUnavailable, AuthDenied */
 export async function* presentObjects(
   api: KubernetesApi,

@@ -2,8 +2,9 @@
 // was there before, so that it may be interrupted anywhere and run again.
 import type { ArtifactReference } from '../../artifacts/store';
 import { withHeartbeat, type Beat } from '../../heartbeat';
-import type { JsonObject } from '../json';
+import { equalJson, type JsonObject } from '../json';
 import { differences } from '../model/compare';
+import { describeObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { CalicoScope, Encoding } from '../scope';
 import { isAbsent, isConflict } from './answers';
@@ -19,7 +20,6 @@ import {
   keyOf,
   metadataOf,
   presentObjects,
-  titleOf,
   type CustomKind,
   type Place,
   type PresentObject,
@@ -146,7 +146,7 @@ class WayBack {
     if (!desired) {
       if (former) return;
       if (!this.alsoNew) {
-        this.left.add(titleOf(first));
+        this.left.add(describeObject(first));
         return;
       }
     }
@@ -160,7 +160,7 @@ class WayBack {
         live = await this.lookAgain(live);
         continue;
       }
-      if (desired && isChanged(live, desired.body)) this.changedSince.add(titleOf(live));
+      if (desired && isChanged(live, desired.body)) this.changedSince.add(describeObject(live));
       return;
     }
     if (former) await this.settleAbsent({ ...first, body: former });
@@ -172,7 +172,7 @@ class WayBack {
     const made = await this.api.create(collectionPath(plural, namespace), content);
     if (made === 'created') {
       this.restored += 1;
-      this.changedSince.add(`${titleOf(former)} (had been removed)`);
+      this.changedSince.add(`${describeObject(former)} (had been removed)`);
       return;
     }
     const live = await this.lookAgain(former);
@@ -215,9 +215,10 @@ function isChanged(live: PresentObject, desired: JsonObject): boolean {
   );
 }
 
-/** Both ways: `differences` overlooks what only the second has by default. */
+/** Whole, with labels and annotations of others; the status belongs to whoever runs the kind. */
 function sameContent(former: JsonObject, live: JsonObject): boolean {
-  return differences(former, live).length === 0 && differences(live, former).length === 0;
+  const whole = (object: JsonObject): JsonObject => ({ spec: object.spec, metadata: contentOf(object).metadata });
+  return equalJson(whole(former), whole(live));
 }
 
 /** What the server has added is the server's: the object gets it anew. */

@@ -2,7 +2,7 @@
 import { failure } from '../../errors';
 import type { ArtifactReference, ArtifactStore } from '../../artifacts/store';
 import type { CalicoData } from '../model/calico-data';
-import { desiredState, type DesiredNode, type DesiredObject } from '../model/desired';
+import { desiredState, type DesiredNode, type DesiredObject, type DesiredProblem } from '../model/desired';
 import { ExportFileError, readExportFile } from '../model/export-file';
 import type { Encoding } from '../scope';
 import { keyOf } from './present';
@@ -13,6 +13,8 @@ export interface Wanted {
   objects: Map<string, DesiredObject>;
   /** By name. */
   nodes: Map<string, DesiredNode>;
+  /** What no object of Kubernetes can hold; preflight has decided about it. */
+  problems: DesiredProblem[];
 }
 
 /** @throws PreconditionFailed when the file is none; ArtifactStoreUnavailable, VerificationMismatch as the store does */
@@ -22,11 +24,12 @@ export async function readWanted(
   encoding: Encoding,
 ): Promise<Wanted> {
   const data = await readFile(artifacts, file);
-  const { objects, nodes } = desiredState(data, encoding);
+  const { objects, nodes, problems } = desiredState(data, encoding);
   return {
     data,
     objects: new Map(objects.map((object) => [keyOf(object), object])),
     nodes: new Map(nodes.map((node) => [node.name, node])),
+    problems,
   };
 }
 

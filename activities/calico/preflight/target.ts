@@ -1,7 +1,8 @@
 // What is of Calico's on the cluster already, and whether its data can go there.
 import { counted, pass, type Finding } from '../../preflight/check';
 import { isObject, type JsonObject } from '../json';
-import { keyOf, presentNodes, presentObjects, titleOf, type PresentObject } from '../kubernetes/present';
+import { keyOf, presentNodes, presentObjects, type PresentObject } from '../kubernetes/present';
+import { describeObject } from '../model/desired';
 import { differences } from '../model/compare';
 import { crdKinds } from '../model/kinds';
 import { member } from '../switch/workload';
@@ -122,12 +123,12 @@ function present(context: CheckContext): Promise<Present> {
 
 function sort(object: PresentObject, wanted: JsonObject | undefined, found: Present): void {
   if (!wanted) {
-    if (!isCalicosOwn(object)) found.foreign.push(titleOf(object));
+    if (!isCalicosOwn(object)) found.foreign.push(describeObject(object));
     return;
   }
   const [first] = differences(wanted, object.body);
   if (first === undefined) found.equal += 1;
-  else found.different.push(`${titleOf(object)} (${first})`);
+  else found.different.push(`${describeObject(object)} (${first})`);
 }
 
 /** What every start of a Calico on this datastore makes by itself, whatever the source holds. */

@@ -137,6 +137,29 @@ it('takes what a starting Calico writes for a remark once it runs there, and not
   expect(of(failed(await compare({ running: true })), 'ClusterInformation')?.differences).toHaveLength(2);
 });
 
+it('takes an IPAM configuration for a remark that a running Calico has made, where the source has none', async () => {
+  const without = await target.exported({}, ({ ipam }) => {
+    delete ipam.config;
+  });
+  await target.land(without.data);
+  await target.make('ipamconfigs//default', { strictAffinity: false, autoAllocateBlocks: true });
+  expect(failed(await compare({ file: without.file })).map(({ name }) => name)).toEqual(['IPAMConfig']);
+  expect(failed(await compare({ file: without.file, running: true }))).toEqual([]);
+});
+
+it('tells again what no object of Kubernetes can hold, and does not miss it', async () => {
+  const odd = await target.exported({}, ({ resources }) => {
+    const pool = resources.find(({ kind }) => kind === 'IPPool');
+    resources.push({ ...pool, metadata: { name: 'Odd_Name' } });
+  });
+  await target.land(odd.data);
+  const records = await compare({ file: odd.file });
+  expect(failed(records)).toEqual([]);
+  expect(of(records, 'Not expressible in Kubernetes')?.differences?.join()).toContain('IPPool Odd_Name');
+  const { scope, activities } = target;
+  expect(failed(await activities.listEachKind({ scope, file: odd.file, encoding: prefixed }))).toEqual([]);
+});
+
 it('refuses a file that is no export', async () => {
   const file = await target.artifacts.put('calico-test', 'export.yaml', 'items: []\n');
   const error: unknown = await compare({ file }).catch((thrown: unknown) => thrown);

@@ -58,6 +58,10 @@ it('puts back what was replaced, leaves what was equal, and touches nothing else
   const { data } = await target.exported({ handles: 30 });
   await target.land({ ...data, resources: data.resources.slice(0, 10) });
   await target.respec('ippools//default-ipv4-ippool', { cidr: '10.99.0.0/16' });
+  await target.rewrite('ippools//default-ipv4-ippool', (body) => ({
+    ...body,
+    metadata: { ...(body.metadata as object), labels: { team: 'theirs' }, finalizers: ['example.com/theirs'] },
+  }));
   await target.make('globalnetworkpolicies//default.theirs', { selector: 'all()', order: 12.5 });
   await target.make('ipamhandles//theirs', { handleID: 'theirs', block: {} });
   const before = await target.present();
@@ -70,6 +74,10 @@ it('puts back what was replaced, leaves what was equal, and touches nothing else
   expect(left).toEqual([]);
   expect(restored).toBeGreaterThan(0);
   expect(await target.present()).toEqual(before);
+  await target.rewrite('ippools//default-ipv4-ippool', (body) => ({
+    ...body,
+    metadata: { ...(body.metadata as object), finalizers: [] },
+  }));
 });
 
 it('leaves what somebody made since, and names it; the late way back takes it as well', async () => {
