@@ -282,6 +282,19 @@ describe('after the unlock', () => {
       expect(await handle.result()).toMatchObject({ outcome: 'completed' });
     }));
 
+  it('who does not accept has it watched again, and what people let pass is handed to that watch', () =>
+    server.withWorker(async ({ startCalico, world }) => {
+      const breaches = ['somebody writes to etcd: 1 key'];
+      world.answerWith('watchCalico', { samples: 20, errors: 1, errorRatePercent: 5, breaches });
+      const handle = await startCalico({ gates: { start: 'auto', cutover: 'auto', unlock: 'auto' } });
+      await approve(handle, 'continue-after-breach');
+      await until(handle, gateOpen('accept'));
+      expect(world.inputs.get('watchCalico')).toMatchObject({ accepted: [] });
+      await handle.signal(rejectSignal, { gate: 'accept', by: 'ben' });
+      await until(handle, gateOpen('continue-after-breach'));
+      expect(world.inputs.get('watchCalico')).toMatchObject({ accepted: breaches });
+    }));
+
   it('etcd is kept locked whatever is said at retire-source, and etcd found open is reported as wrong', () =>
     server.withWorker(async ({ startCalico, world }) => {
       const handle = await startCalico({ gates: { start: 'auto', cutover: 'auto', unlock: 'auto', accept: 'auto' } });

@@ -17,8 +17,8 @@ export interface Seen {
 
 /** How one kind of migration watches. */
 export interface Watch {
-  /** Looks until `untilIso`, or until a breach. */
-  look: (startedIso: string, untilIso: string) => Promise<Seen>;
+  /** Looks until `untilIso`, or until a breach that is not among the `accepted`: those that people have let pass. */
+  look: (time: { startedIso: string; untilIso: string }, accepted: string[]) => Promise<Seen>;
   /** After a breach that people let pass: until the same one would not be seen again at once. */
   windowMs: number;
   /** What going back would lose, in one line. */
@@ -53,7 +53,11 @@ async function watchUntil({ runbook }: Migration, { look }: Watch, until: Date, 
   const seen = await runbook.step(
     round === '1' ? 'monitor' : `monitor-${round}`,
     `Watch the target until ${until.toISOString()}`,
-    () => look(runbook.now().toISOString(), until.toISOString()),
+    () =>
+      look(
+        { startedIso: runbook.now().toISOString(), untilIso: until.toISOString() },
+        journal.monitoring?.breaches ?? [],
+      ),
     {
       skippable: true,
       describe: ({ samples, errorRatePercent, breaches }) =>

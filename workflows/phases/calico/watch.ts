@@ -14,13 +14,13 @@ const windowMs = 60_000;
 export function watchOf({ plan, scope, pinned, manifests }: CalicoMigration): Watch {
   const monitorMs = needed(parseDurationMs(plan.monitor), 'monitor');
   return {
-    look: (startedIso, untilIso) =>
+    look: (time, accepted) =>
       run('long', `Watch Calico for ${plan.monitor}`).watchCalico({
         scope,
         snapshot: needed(pinned, 'pinned snapshot'),
         manifest: manifests?.kubernetes.artifact,
-        startedIso,
-        untilIso,
+        ...time,
+        accepted,
         intervalMs: Math.min(longestIntervalMs, Math.max(shortestIntervalMs, Math.round(monitorMs / 20))),
       }),
     windowMs,

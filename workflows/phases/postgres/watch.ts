@@ -9,14 +9,13 @@ import { schemaEvidence } from './validation';
 export function watchOf(migration: PostgresMigration): Watch {
   const { plan, scope } = migration;
   return {
-    look: (startedIso, untilIso) =>
+    look: (time) =>
       run('long', `Monitor the target for ${plan.monitor}`).watchTarget({
         scope,
         triggers: plan.rollbackTriggers,
         queries: plan.validation.performance.queries,
         baseline: migration.performance,
-        startedIso,
-        untilIso,
+        ...time,
       }),
     windowMs: needed(parseDurationMs(plan.rollbackTriggers.window), 'window'),
     loses: 'going back loses what was written to the target since the switch: send rollback to be told how much',
