@@ -1,6 +1,7 @@
 // KubernetesApi over HTTPS: kept connections, credentials renewed, "slow down" obeyed by everybody, outages of some seconds waited for.
 // A write whose answer was lost is sent again: a create then finds the object there, a replace meets a conflict; both are for the caller to look at.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { failure } from '../../errors';
 import { isObject, type Json, type JsonObject } from '../json';
 import { alreadyExists, describePath, outage, refusal, saysNotServed, untrusted, type Asked } from './answers';
@@ -24,6 +25,9 @@ const patchTypes: Record<PatchType, string> = {
 const onlyMetadata = (kind: string): Record<string, string> => ({
   accept: `application/json;as=${kind};g=meta.k8s.io;v=v1`,
 });
+
+/** Errors of the network are read by shape: they may come out of another realm. */
+const networkErrorSchema = z.object({ code: z.string().optional(), message: z.string().optional() });
 
 export class HttpsKubernetesApi implements KubernetesApi {
   readonly counters: ApiCounters = { requests: 0, throttled: 0, retried: 0 };
@@ -181,10 +185,9 @@ export class HttpsKubernetesApi implements KubernetesApi {
     try {
       return await send(access, request);
     } catch (error) {
-      const said = error instanceof Error ? error.message : String(error);
-      const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+      const { code = '', message: said = '' } = networkErrorSchema.safeParse(error).data ?? {};
       if (isAboutTrust(code)) throw untrusted(asked, said);
-      return said || code;
+      return said || code || String(error);
     }
   }
 
