@@ -67,7 +67,7 @@ function describe(wanted: Json | undefined, found: Json | undefined): string {
 }
 
 function brief(value: Json | undefined): string {
-  if (value === undefined || value === null) return 'nothing';
+  if (value === undefined) return 'nothing';
   const text = printJson(value);
   return text.length > 200 ? `${text.slice(0, 199)}…` : text;
 }

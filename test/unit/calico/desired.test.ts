@@ -347,7 +347,8 @@ describe('what is read back', () => {
     ['sequenceNumber', 1795244676171828089n, 'spec.sequenceNumber: wanted 1, found 1795244676171828089'],
     ['unallocated', [0, 1, 2, 3], 'spec.unallocated[0]: wanted 1, found 0'],
     ['unallocated', [1, 0, 2], 'spec.unallocated[3]: wanted 3, found nothing'],
-    ['allocations', [0, null, null, null], 'spec.allocations[0]: wanted nothing, found 0'],
+    ['allocations', [0, null, null, null], 'spec.allocations[0]: wanted null, found 0'],
+    ['allocations', [null, null, null], 'spec.allocations[3]: wanted null, found nothing'],
     ['affinity', 'host:a', 'spec.affinity: wanted nothing, found "host:a"'],
     ['sequenceNumberForAllocation', undefined, 'spec.sequenceNumberForAllocation: wanted {"0":5}, found nothing'],
   ])('%s as %p is told: %s', (path, value, difference) => {

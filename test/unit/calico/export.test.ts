@@ -391,6 +391,31 @@ describe('IPAM', () => {
   });
 });
 
+test('strict parity leaves out, keeps and changes what calicoctl does', () => {
+  const entries = [
+    node('old', 'new'),
+    resource('bgppeers', 'peer', { spec: { node: 'old' } }),
+    resource('stagednetworkpolicies', 'prod/default.a'),
+    entry('ipam/v2/handle/vxlan-v6-tunnel-addr-old', { block: {} }),
+    entry('ipam/v2/virtual/old/ipv4/block/10.0.0.0-30', ''),
+    block('10.0.0.0/30', { affinity: 'virtual:old' }),
+    block('10.0.0.4/30', { affinity: 'virtual:load-balancer' }),
+  ];
+  const { data, dispositions } = exportEntries(entries, { prefix: '/calico', revision: '1', strictParity: true });
+  expect(dispositions.map(({ fate }) => fate)).toEqual([
+    'migrated',
+    'migrated',
+    'refused',
+    'migrated',
+    'refused',
+    'migrated',
+    'migrated',
+  ]);
+  expect(data.resources[0]?.spec).toEqual({ node: 'old' });
+  expect(data.ipam.handles[0]?.key).toBe('/calico/ipam/v2/handle/vxlan-v6-tunnel-addr-old');
+  expect(data.ipam.blocks.map(({ value }) => value.affinity)).toEqual(['host:new', 'virtual:load-balancer']);
+});
+
 test('keys of another prefix come out as calicoctl expects them', () => {
   const entries = [{ ...block('10.0.0.0/30'), key: '/other/place/ipam/v2/assignment/ipv4/block/10.0.0.0-30' }];
   const { data } = exportEntries(entries, { prefix: '/other/place', revision: '1' });
