@@ -164,7 +164,7 @@ export function loss(journal: Journal): Block[] {
   if (!lost) return [];
   return [
     paragraph(
-      `Going back would lose ${formatCount(lost.writes)} writes, as measured ${formatTime(lost.measuredAt)}. The words that accept this: `,
+      `Going back would lose ${formatCount(lost.writes)} ${journal.kind === 'calico' ? 'changes' : 'writes'}, as measured ${formatTime(lost.measuredAt)}. The words that accept this: `,
       code(lost.words),
       '.',
     ),

@@ -224,7 +224,7 @@ describe('the time under the lock', () => {
   it('that is over undoes everything, with no second try by itself', () =>
     server.withWorker(async ({ startCalico, world }) => {
       world.hold('importCalico');
-      const handle = await startCalico({ gates: 'auto', maxLocked: '2s' });
+      const handle = await startCalico({ gates: 'auto', maxLocked: '8s' });
       expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
       const { reason } = await until(handle, () => true);
       expect(reason).toContain('under the lock have passed before the unlock was reached');
