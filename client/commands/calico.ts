@@ -195,11 +195,17 @@ function addDiff(calico: Command, context: Context): void {
         withCalico(terminal, planFile, async (steps) => {
           const kept = file === undefined ? (await exportNow(steps)).file : await steps.keepFile(file);
           const encoding = await encodingOf(steps, kept);
-          const { records } = await steps.activities.compareImported({ scope: steps.scope, file: kept, encoding });
+          const { records } = await compareNow(steps, kept, encoding);
           return printRecords(terminal, records, json);
         }),
       ),
     );
+}
+
+/** A datastore that is unlocked is in use: its lock is not compared, and what Calico writes by itself is a remark. */
+async function compareNow({ activities, scope }: CalicoSteps, file: ArtifactReference, encoding: Encoding) {
+  const unlocked = (await activities.kubernetesLockState({ scope })).state === 'ready';
+  return activities.compareImported({ scope, file, encoding, unlocked, running: unlocked });
 }
 
 function addVerify(calico: Command, context: Context): void {
@@ -218,7 +224,7 @@ function addVerify(calico: Command, context: Context): void {
           const exported = file === undefined ? await exportNow(steps) : undefined;
           const kept = exported?.file ?? (await steps.keepFile(file ?? ''));
           const encoding = await encodingOf(steps, kept);
-          const { records } = await activities.compareImported({ scope, file: kept, encoding });
+          const { records } = await compareNow(steps, kept, encoding);
           const kinds = await activities.listEachKind({ scope, file: kept, encoding });
           const ipam = await activities.checkIpam({ scope, file: kept, snapshot: exported?.snapshot.artifact });
           return printRecords(terminal, [...records, ...kinds, ...ipam], json);

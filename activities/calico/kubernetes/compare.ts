@@ -12,7 +12,15 @@ import type { KubernetesDependencies } from './dependencies';
 import type { KubernetesApi } from './api';
 import { Findings } from './findings';
 import { readInventory, type Inventory } from './inventory';
-import { isIpam, keyOf, presentNodes, presentObjects, type CustomKind } from './present';
+import {
+  clusterInformation,
+  isIpam,
+  keyOf,
+  presentNodes,
+  presentObjects,
+  type CustomKind,
+  type PresentObject,
+} from './present';
 import { readWanted, type Wanted } from './wanted';
 
 export interface CompareRequest {
@@ -24,6 +32,8 @@ export interface CompareRequest {
   inventory?: ArtifactReference;
   /** After the switch: what a Calico that starts on a locked datastore does by itself is a remark, not a failure. */
   running?: boolean;
+  /** After the unlock: the lock itself is not compared. */
+  unlocked?: boolean;
 }
 
 export interface Comparison {
@@ -50,7 +60,7 @@ export function createCompareActivities({ kubernetes, artifacts }: KubernetesDep
         const wanted = await readWanted(artifacts, request.file, request.encoding);
         const before = request.inventory && (await readInventory(artifacts, request.inventory));
         const api = await kubernetes.connect(request.scope.target);
-        const look = new Look(api, wanted, before, request.running ?? false, beat);
+        const look = new Look(api, wanted, before, request, beat);
         const found = [];
         for (const kind of crdKinds) found.push(await look.atKind(kind));
         return {
@@ -79,7 +89,7 @@ class Look {
     private readonly api: KubernetesApi,
     private readonly wanted: Wanted,
     private readonly before: Inventory | undefined,
-    private readonly running: boolean,
+    private readonly expecting: Pick<CompareRequest, 'running' | 'unlocked'>,
     private readonly beat: Beat<CompareProgress>,
   ) {
     for (const object of wanted.objects.values()) {
@@ -102,13 +112,13 @@ class Look {
       const desired = missing.get(key);
       if (!desired) {
         if (this.before?.objects.has(key)) continue;
-        const harmless = !isIpam(live) || (this.running && isOwnObject(live));
+        const harmless = !isIpam(live) || (this.expecting.running && isOwnObject(live));
         (harmless ? remarks : wrong).add(`${describeObject(live)}: not ours, and not there before the import`);
         continue;
       }
       missing.delete(key);
-      const differing = differences(desired.body, live.body);
-      const serious = this.running ? differing.filter((line) => !ownDoing(live, line)) : differing;
+      const differing = differences(desired.body, live.body).filter((line) => !this.isUnlock(live, line));
+      const serious = this.expecting.running ? differing.filter((line) => !ownDoing(live, line)) : differing;
       if (serious.length === 0) counts.equal += 1;
       else counts.conflicting += 1;
       for (const line of differing) (serious.includes(line) ? wrong : remarks).add(`${describeObject(live)}: ${line}`);
@@ -117,6 +127,10 @@ class Look {
     for (const object of missing.values()) wrong.add(`${describeObject(object)}: not there`);
     if (counts.wanted + present === 0) return { counts };
     return { counts, record: recordOf(kind.kind, started, counts.wanted, counts.equal, wrong, remarks) };
+  }
+
+  private isUnlock({ plural }: PresentObject, line: string): boolean {
+    return this.expecting.unlocked === true && plural === clusterInformation && line.startsWith('spec.datastoreReady:');
   }
 
   /** Annotations of Calico on the nodes that the file has. */
@@ -131,9 +145,9 @@ class Look {
       if (!desired) continue;
       missing.delete(name);
       const differing = nodeDifferences(desired, annotations);
-      if (differing.length === 0 || this.running) equal += 1;
+      if (differing.length === 0 || this.expecting.running) equal += 1;
       // A calico-node writes its own addresses as soon as it starts, locked or not.
-      for (const line of differing) (this.running ? remarks : wrong).add(`Node ${name}: ${line}`);
+      for (const line of differing) (this.expecting.running ? remarks : wrong).add(`Node ${name}: ${line}`);
       this.progress('Node');
     }
     for (const name of missing.keys()) {
