@@ -36,7 +36,7 @@ export function nodeDifferences(desired: DesiredNode, live: Readonly<Record<stri
       wanted === null || found === undefined || !isJson
         ? (wanted ?? undefined) === found
         : equalJson(asJson(wanted), asJson(found));
-    return equal ? [] : [`${annotation}: ${describe(wanted, found)}`];
+    return equal ? [] : [`${annotation}: ${describe(wanted ?? undefined, found)}`];
   });
 }
 

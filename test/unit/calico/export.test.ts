@@ -1,34 +1,11 @@
 import fc from 'fast-check';
-import { equalJson, printJson, type JsonObject } from '../../../activities/calico/json';
-import type { EtcdEntry } from '../../../activities/calico/model/entry';
-import { exportEntries, type CalicoExport } from '../../../activities/calico/model/export';
-import { metadataOf } from '../../../activities/calico/model/metadata';
-import { nodesWithout } from '../../../activities/calico/model/nodes-without';
-import { block, entry, node, resource, text } from './golden';
+import { equalJson } from '../../../activities/calico/json';
+import { exportEntries } from '../../../activities/calico/model/export';
+import { categories, names, only, run } from './exported';
+import { block, entry, node, resource } from './golden';
 
 const policy = (path: string, body: Record<string, unknown> = {}) => resource('networkpolicies', path, body);
 const stash = (name: string) => ({ annotations: { 'projectcalico.org/metadata': JSON.stringify({ name }) } });
-
-function run(...entries: EtcdEntry[]): CalicoExport {
-  return exportEntries(entries, { prefix: '/calico', revision: '7' });
-}
-
-/** "Kind name" of everything that travels. */
-function names({ data }: CalicoExport): string[] {
-  return data.resources.map((object) => {
-    const { name, namespace } = metadataOf(object);
-    return `${text(object.kind)} ${namespace === undefined ? '' : `${namespace}/`}${name}`;
-  });
-}
-
-function categories({ dispositions }: CalicoExport): (string | undefined)[] {
-  return dispositions.map(({ category, fate }) => category ?? fate);
-}
-
-function only({ data }: CalicoExport): JsonObject {
-  expect(data.resources).toHaveLength(1);
-  return data.resources[0]!;
-}
 
 describe('values that are not as they should be', () => {
   test.each([
@@ -180,107 +157,6 @@ describe('policies', () => {
   });
 });
 
-describe('nodes', () => {
-  const orchRefs = (...references: [string, string][]) => ({
-    spec: { orchRefs: references.map(([orchestrator, nodeName]) => ({ orchestrator, nodeName })) },
-  });
-
-  test('take the name of their last reference to Kubernetes', () => {
-    const body = orchRefs(['k8s', 'first'], ['k8s', 'last'], ['openstack', 'other']);
-    expect(names(run(resource('nodes', 'n', body)))).toEqual(['Node last']);
-  });
-
-  test.each([
-    ['without references', {}],
-    ['of another orchestrator', orchRefs(['openstack', 'n'])],
-    ['with an empty name', orchRefs(['k8s', ''])],
-  ])('%s are refused, and their addresses are migrated', (_what, body) => {
-    const result = run(resource('nodes', 'n', body), entry('ipam/v2/host/n/ipv4/block/10.0.0.0-30', ''));
-    expect(categories(result)).toEqual(['node-without-kubernetes-node', 'migrated']);
-    expect(result.accounting.remarks).toEqual([
-      'Node n is not there any more; its 1 block affinities and 0 addresses are migrated all the same',
-    ]);
-  });
-
-  test('that are one node for Kubernetes are refused, both of them', () => {
-    expect(categories(run(node('a.example', 'a'), node('a', 'a')))).toEqual(['collision', 'collision']);
-  });
-
-  test('are renamed wherever they are named', () => {
-    const { data, accounting } = run(
-      node('old.example', 'new'),
-      resource('felixconfigurations', 'node.old.example', { spec: { iptablesFilterDenyAction: 'DROP' } }),
-      resource('bgpconfigurations', 'node.unmapped'),
-      resource('bgppeers', 'peer', { spec: { node: 'old.example' } }),
-      resource('hostendpoints', 'hep', { spec: { node: 'old.example' } }),
-      entry('ipam/v2/host/old.example/ipv4/block/10.0.0.0-30', { state: 'confirmed', deleted: false }),
-      entry('ipam/v2/handle/vxlan-v6-tunnel-addr-old.example', { block: {}, deleted: false }),
-      block('10.0.0.0/30', {
-        affinity: 'host:old.example',
-        allocations: [0, 1, null, null],
-        unallocated: [2, 3],
-        attributes: [
-          { handle_id: 'wireguard-v6-tunnel-addr-old.example', secondary: { node: 'old.example' } },
-          { handle_id: 'pod', secondary: { node: 'old.example' }, alternateOwnerAttrs: { node: 'old.example' } },
-        ],
-      }),
-    );
-    const printed = printJson({
-      resources: data.resources.filter(({ kind }) => kind !== 'Node'),
-      ipam: JSON.parse(JSON.stringify(data.ipam)) as JsonObject,
-    });
-    expect(printed).not.toContain('old.example');
-    expect(accounting.remarks).toEqual([
-      'Node old.example becomes new',
-      'FelixConfiguration node.old.example becomes node.new',
-      'BGPPeer peer: its node old.example becomes new',
-      'HostEndpoint hep: its node old.example becomes new',
-      'IPAMHandle vxlan-v6-tunnel-addr-old.example becomes vxlan-v6-tunnel-addr-new',
-    ]);
-    expect(data.resources.find(({ kind }) => kind === 'BGPConfiguration')).toMatchObject({
-      metadata: { name: 'node.unmapped' },
-    });
-  });
-
-  test('configurations of one node under its old and its new name are refused, both of them', () => {
-    const felix = (name: string) => resource('felixconfigurations', name);
-    expect(categories(run(felix('node.new'), felix('node.old'), node('old', 'new')))).toEqual([
-      'collision',
-      'collision',
-      'migrated',
-    ]);
-  });
-
-  test('a virtual owner that is called like a node stays virtual', () => {
-    const { data } = run(
-      node('old', 'new'),
-      entry('ipam/v2/virtual/old/ipv4/block/10.0.0.0-30', { state: 'confirmed' }),
-      block('10.0.0.0/30', { affinity: 'virtual:old' }),
-    );
-    expect(data.ipam.affinities.map(({ key }) => key)).toEqual(['/calico/ipam/v2/virtual/old/ipv4/block/10.0.0.0-30']);
-    expect(data.ipam.blocks[0]?.value.affinity).toBe('virtual:old');
-  });
-
-  test('that Kubernetes does not know are found with what belongs to them', () => {
-    const { data } = run(
-      node('a', 'a'),
-      node('b', 'b'),
-      entry('ipam/v2/host/b/ipv4/block/10.0.0.0-30', ''),
-      entry('ipam/v2/virtual/load-balancer/ipv4/block/10.0.0.4-30', ''),
-      block('10.0.0.0/30', {
-        affinity: 'host:b',
-        allocations: [0, 0, 1, null],
-        unallocated: [3],
-        attributes: [{ secondary: { node: 'ghost' } }, { secondary: { node: 'a' } }],
-      }),
-    );
-    expect(nodesWithout(data, ['a'])).toEqual([
-      { name: 'b', calicoNode: true, affinities: 1, addresses: 0 },
-      { name: 'ghost', calicoNode: false, affinities: 0, addresses: 2 },
-    ]);
-  });
-});
-
 describe('what a reader of etcd sees', () => {
   test.each(['DROP', 'drop', 'Drop'])('Felix %s is Drop', (action) => {
     const spec = {
@@ -319,75 +195,6 @@ describe('what a reader of etcd sees', () => {
       resource('tiers', 'b', { spec: { order: 10.5 } }),
     );
     expect(names(result)).toEqual(['BGPFilter filter', 'BGPPeer peer', 'Tier b', 'Tier a']);
-  });
-});
-
-describe('IPAM', () => {
-  const handle = (id: string) => entry(`ipam/v2/handle/${id}`, { block: {}, deleted: false });
-
-  test('an affinity without a value is one without a state', () => {
-    const { data } = run(entry('ipam/v2/host/n/ipv4/block/10.0.0.0-30', ''));
-    expect(data.ipam.affinities[0]?.value).toEqual({ state: '', deleted: false });
-  });
-
-  test.each(['Upper_Case', 'a/b', 'with space', '-', 'x'.repeat(254)])(
-    'the handle %s cannot be named and is refused',
-    (id) => {
-      expect(categories(run(handle(id)))).toEqual(['inexpressible-name']);
-    },
-  );
-
-  test('handles that differ in case only are refused, both of them', () => {
-    expect(categories(run(handle('ABC'), handle('abc'), handle('abd')))).toEqual([
-      'collision',
-      'collision',
-      'migrated',
-    ]);
-  });
-
-  test('an affinity of a node whose name Kubernetes cannot have is refused', () => {
-    expect(categories(run(entry('ipam/v2/host/Node_A/ipv4/block/10.0.0.0-30', '')))).toEqual(['inexpressible-name']);
-  });
-
-  test('one block under two spellings is refused, both of them; the key counts, not the value', () => {
-    const twice = run(block('fd00::/126'), {
-      ...block('fd00::/126'),
-      key: '/calico/ipam/v2/assignment/ipv6/block/fd00:0::-126',
-    });
-    expect(categories(twice)).toEqual(['collision', 'collision']);
-    const { data, accounting } = run(block('10.0.0.0/30', { cidr: '10.9.9.0/30' }));
-    expect(data.ipam.blocks[0]?.key).toBe('/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-30');
-    expect(accounting.remarks).toEqual(['IPAMBlock 10.0.0.0/30: its value says 10.9.9.0/30; the key counts']);
-  });
-
-  test.each([
-    ['allocations missing', { allocations: null }],
-    ['allocations of texts', { allocations: ['a'] }],
-    ['an attribute that is none', { attributes: [1] }],
-    ['a handle that is no text', { attributes: [{ handle_id: 5 }] }],
-    ['a list of free addresses that is none', { unallocated: {} }],
-  ])('a block with %s is refused', (_what, changes) => {
-    expect(categories(run(block('10.0.0.0/30', changes)))).toEqual(['unparseable']);
-  });
-
-  test('sequence numbers keep every digit; one that Kubernetes cannot hold is refused', () => {
-    const of = (number: string) => {
-      const made = block('10.0.0.0/30', { sequenceNumber: 0 });
-      return run({ ...made, value: made.value.replace('"sequenceNumber":0', `"sequenceNumber":${number}`) });
-    };
-    expect(of('1795244676171828089').data.ipam.blocks[0]?.value.sequenceNumber).toBe(1795244676171828089n);
-    expect(of('9223372036854775807').data.ipam.blocks[0]?.value.sequenceNumber).toBe(2n ** 63n - 1n);
-    expect(categories(of('9223372036854775808'))).toEqual(['unparseable']);
-  });
-
-  test('what is marked as deleted travels so, with a remark', () => {
-    const result = run(block('10.0.0.0/30', { deleted: true }));
-    expect(result.data.ipam.blocks[0]?.value.deleted).toBe(true);
-    expect(result.accounting.remarks).toHaveLength(1);
-  });
-
-  test('nothing of IPAM at all is an export as any other', () => {
-    expect(run(resource('ippools', 'p')).data.ipam).toEqual({ affinities: [], blocks: [], handles: [] });
   });
 });
 
