@@ -74,4 +74,68 @@ export const scenarios: Record<string, Scenario> = {
     await handle.result().catch(() => undefined);
     return handle;
   },
+  'calico-completed': async ({ startCalico }) => {
+    const handle = await startCalico();
+    await approve(handle, 'start', 'cutover', 'unlock', 'accept', 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'calico-waiting-at-unlock': async ({ startCalico }) => {
+    const handle = await startCalico({ gates: { start: 'auto', cutover: 'auto' } });
+    await until(handle, gateOpen('unlock'));
+    return handle;
+  },
+  'calico-by-hand-rejected-at-unlock': async ({ startCalico }) => {
+    const handle = await startCalico({ manifests: undefined, gates: { start: 'auto', cutover: 'auto' } });
+    await approve(handle, 'apply-manifest');
+    await until(handle, gateOpen('unlock'));
+    await handle.signal(rejectSignal, { gate: 'unlock', by: 'ben' });
+    await approve(handle, 'apply-manifest');
+    await handle.result();
+    return handle;
+  },
+  'calico-blocked-by-drift-then-rolled-back': async ({ startCalico, world }) => {
+    world.failNext('findEtcdDrift', 2, 'VerificationMismatch');
+    const handle = await startCalico({ gates: 'auto' });
+    await until(handle, phaseIs('blocked'));
+    await handle.signal(retrySignal, { by: 'anna' });
+    await until(handle, ({ steps, phase }) => phase === 'blocked' && steps.at(-1)?.retries === 1);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'somebody writes' });
+    await handle.result();
+    return handle;
+  },
+  'calico-out-of-time': async ({ startCalico, world }) => {
+    world.hold('importCalico');
+    const handle = await startCalico({ gates: 'auto', maxLocked: '8s' });
+    await handle.result();
+    return handle;
+  },
+  'calico-unlock-retried': async ({ startCalico, world }) => {
+    world.failNext('unlockKubernetes');
+    const handle = await startCalico({ gates: 'auto' });
+    await until(handle, phaseIs('blocked'));
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'it failed' });
+    await until(handle, ({ loss }) => loss !== undefined);
+    await handle.signal(retrySignal, { by: 'anna' });
+    await handle.result();
+    return handle;
+  },
+  'calico-way-back-after-unlock': async ({ startCalico, world }) => {
+    world.hold('watchCalico');
+    const handle = await startCalico({ gates: 'auto' });
+    await until(handle, phaseIs('monitor'));
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'pods fail' });
+    await until(handle, ({ loss }) => loss !== undefined);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'pods fail', words: 'lose 12 changes' });
+    await handle.result();
+    return handle;
+  },
+  'calico-cancelled-in-import': async ({ startCalico, world }) => {
+    world.hold('importCalico');
+    const handle = await startCalico({ gates: 'auto' });
+    await until(handle, () => world.calls.includes('importCalico'));
+    await handle.cancel();
+    await handle.result().catch(() => undefined);
+    return handle;
+  },
 };
