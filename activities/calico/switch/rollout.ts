@@ -1,5 +1,6 @@
 // Whether the DaemonSets and Deployments of a manifest run what it says: the template carries the datastore expected, the controllers have seen
 // it, and every pod is of the new template and ready. While the datastore is locked new pods of calico-node are ready and wait.
+import { counted } from '../../preflight/check';
 import { isObject, type JsonObject } from '../json';
 import type { KubernetesApi } from '../kubernetes/connection';
 import { Discovery } from './discovery';
@@ -53,7 +54,7 @@ export function lookAt(name: string, live: JsonObject | undefined, expected: Dat
     const why = onDelete ? '; its update strategy is OnDelete, so its old pods have to be deleted by hand' : '';
     return { ...state, lagging: `${updated} of ${desired} pods are of the new template${why}` };
   }
-  if (old > 0) return { ...state, lagging: `${old} old pods are still there` };
+  if (old > 0) return { ...state, lagging: `${counted(old, 'pod')} of the former template still there` };
   if (ready < desired) return { ...state, lagging: `${ready} of ${desired} pods are ready` };
   return state;
 }
@@ -66,7 +67,7 @@ function countsOf(live: JsonObject): { desired: number; updated: number; ready: 
       desired,
       updated: Math.min(numberOf(status.updatedNumberScheduled), numberOf(status.currentNumberScheduled)),
       ready: Math.min(numberOf(status.numberReady), numberOf(status.numberAvailable)),
-      old: numberOf(status.numberMisscheduled) > 0 && desired === 0 ? numberOf(status.numberMisscheduled) : 0,
+      old: 0,
     };
   }
   const { replicas = 1 } = member(live, 'spec');
