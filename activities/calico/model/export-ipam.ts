@@ -82,9 +82,9 @@ function renameKey(key: IpamKey, nodes: NodeMap): IpamKey {
   return key.type === 'affinity' && key.kind === 'host' ? { ...key, host: nodes.rename(key.host) } : key;
 }
 
-function remarkEntry({ remarks }: ExportWork, key: IpamKey, renamed: IpamKey, value: JsonObject): void {
+function remarkEntry({ remarks, renames }: ExportWork, key: IpamKey, renamed: IpamKey, value: JsonObject): void {
   if (key.type === 'handle' && renamed.type === 'handle' && key.id !== renamed.id)
-    remarks.push(`IPAMHandle ${key.id} becomes ${renamed.id}`);
+    renames.push(`IPAMHandle ${key.id} becomes ${renamed.id}`);
   if (key.type === 'block' && typeof value.cidr === 'string' && value.cidr !== key.cidr)
     remarks.push(`IPAMBlock ${key.cidr}: its value says ${value.cidr}; the key counts`);
   if (value.deleted === true) remarks.push(`${printKey(key, filePrefix)} is marked as deleted, and migrated so`);

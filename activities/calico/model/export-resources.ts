@@ -19,6 +19,8 @@ export interface ExportWork {
   keys: readonly CalicoKey[];
   ledger: Ledger;
   remarks: string[];
+  /** As remarks, after all of them: where names differ there are many. */
+  renames: string[];
   strictParity: boolean;
 }
 
@@ -120,9 +122,9 @@ function renameNodes(work: ExportWork, candidate: Candidate, nodes: NodeMap): Ca
   const node = inSpec ? spec.node : undefined;
   const renamedNode = typeof node === 'string' ? nodes.rename(node) : undefined;
   const renamedName = renameObject(kind, name, nodes);
-  if (renamedName !== name) work.remarks.push(`${kind.kind} ${name} becomes ${renamedName}`);
+  if (renamedName !== name) work.renames.push(`${kind.kind} ${name} becomes ${renamedName}`);
   if (typeof node === 'string' && renamedNode !== node)
-    work.remarks.push(`${kind.kind} ${name}: its node ${node} becomes ${renamedNode}`);
+    work.renames.push(`${kind.kind} ${name}: its node ${node} becomes ${renamedNode}`);
   return {
     ...candidate,
     resource: {

@@ -40,7 +40,7 @@ export function exportEntries(
   const list = [...entries];
   const keys = list.map(({ key }) => parseKey(key, prefix));
   const ledger = new Ledger(list.map(({ key }, index) => ({ key, kind: kindOf(keys[index]) })));
-  const work: ExportWork = { entries: list, keys, ledger, remarks: [], strictParity };
+  const work: ExportWork = { entries: list, keys, ledger, remarks: [], renames: [], strictParity };
   settleOthers(work);
   const clusterInformation = exportClusterInformation(work);
   const { resources, nodes } = exportResources(work);
@@ -48,7 +48,7 @@ export function exportEntries(
   const dispositions = ledger.close();
   return {
     data: { ...(clusterInformation && { clusterInformation }), resources, ipam },
-    accounting: accountFor(revision, dispositions, work.remarks),
+    accounting: accountFor(revision, dispositions, [...work.remarks, ...work.renames]),
     dispositions,
   };
 }

@@ -100,8 +100,8 @@ describe('against what the real calicoctl made of the same datastore', () => {
 
   test('renames, and what a refusal leaves dangling, are remarked', () => {
     expect(ours.accounting.remarks).toEqual([
-      'Node calico-node-b.example becomes node-b',
       'HostEndpoint node-a-eth0 names the profile custom-profile, which is not migrated',
+      'Node calico-node-b.example becomes node-b',
       'IPAMHandle vxlan-tunnel-addr-calico-node-b.example becomes vxlan-tunnel-addr-node-b',
     ]);
   });
