@@ -171,7 +171,7 @@ function addImport(calico: Command, context: Context): void {
           else
             printLines(terminal, [
               ...importLines(result.kinds),
-              `${nodes.nodes} nodes, ${nodes.changed} annotated${nodes.missing.length > 0 ? `; Kubernetes does not know ${nodes.missing.join(', ')}` : ''}.`,
+              `${nodes.nodes} nodes, ${nodes.changed} annotated${nodes.missingTotal > 0 ? `; Kubernetes does not know ${nodes.missingTotal} of them: ${nodes.missing.join(', ')}` : ''}.`,
               `${result.objects} objects are there${result.objectsPerSecond > 0 ? `, written at ${Math.round(result.objectsPerSecond)} a second` : ', all of them before'}. The datastore stays locked.`,
               `What was there before is kept in ${inventory.url}.`,
             ]);

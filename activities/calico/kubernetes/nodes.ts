@@ -29,8 +29,9 @@ export interface AnnotatedNodes {
   /** In the file. */
   nodes: number;
   changed: number;
-  /** Kubernetes does not know them. */
+  /** Kubernetes does not know them: the first fifty by name. */
   missing: string[];
+  missingTotal: number;
 }
 
 export interface RestoreNodesRequest {
@@ -45,6 +46,7 @@ export interface NodeProgress {
 }
 
 const lanes = 8;
+const missingListed = 50;
 /** A kubelet writes its node every ten seconds, controllers now and then. */
 const tries = 20;
 
@@ -65,7 +67,12 @@ export function createNodeActivities({ kubernetes, artifacts }: KubernetesDepend
           if (outcome === 'changed') changed += 1;
           report({ done: (done += 1), total: nodes.size });
         });
-        return { nodes: nodes.size, changed, missing: missing.sort() };
+        return {
+          nodes: nodes.size,
+          changed,
+          missing: missing.sort().slice(0, missingListed),
+          missingTotal: missing.length,
+        };
       }),
 
     /**

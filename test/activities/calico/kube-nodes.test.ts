@@ -45,7 +45,7 @@ async function annotate() {
 }
 
 test('nodes get what Calico knows of them, and lose what it does not; nothing of others is touched', async () => {
-  expect(await annotate()).toEqual({ nodes: 4, changed: 3, missing: [fourth] });
+  expect(await annotate()).toEqual({ nodes: 4, changed: 3, missing: [fourth], missingTotal: 1 });
   const annotations = await annotationsOf(first);
   expect(annotations['example.com/owner']).toBe('platform');
   expect(annotations[address]).toMatch(/^\d+\.\d+\.\d+\.\d+\/\d+$/);
@@ -93,7 +93,7 @@ test('the way back puts back exactly what was there, also on a node that others 
   expect(kept.get(second)).toEqual({});
 
   await rig.createNode(fourth, { 'example.com/new': 'yes' });
-  expect(await annotate()).toEqual({ nodes: 4, changed: 4, missing: [] });
+  expect(await annotate()).toEqual({ nodes: 4, changed: 4, missing: [], missingTotal: 0 });
   await elsewhere.change(
     'PATCH',
     nodePath(second),

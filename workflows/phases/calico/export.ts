@@ -33,6 +33,7 @@ export async function exportSource(migration: CalicoMigration): Promise<void> {
     async () => {
       const exported = await run('long', 'Export').exportCalico({ scope, snapshot, revision });
       journal.accounting = exported.accounting;
+      migration.accounting = exported.accounting;
       requireExpectedRefusals(migration, exported.refusedByCategory);
       keep(migration, exported.file, exported.dispositions);
       migration.file = exported.file;

@@ -4,6 +4,7 @@ import { formatDurationMs } from '../../../plan/duration';
 import { run } from '../../activity-options';
 import { needed } from '../migration';
 import { imported, keep, type CalicoMigration } from './migration';
+import { withMissingNodes } from './refusals';
 
 /** Undone only when nothing of Calico reads the cluster any more. */
 const whoReads = ['apply-manifest', 'etcd-rollout'];
@@ -139,8 +140,7 @@ async function annotateNodes(migration: CalicoMigration): Promise<void> {
     'Write what Calico knows of its nodes to the Node objects',
     async () => {
       const written = await run('long', 'Annotate the nodes').annotateNodes({ scope, file, encoding });
-      if (written.missing.length > 0)
-        runbook.note(`Kubernetes does not know these nodes: ${written.missing.slice(0, named).join(', ')}`);
+      runbook.journal.accounting = withMissingNodes(needed(migration.accounting, 'accounting'), written);
       return written;
     },
     {

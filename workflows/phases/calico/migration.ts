@@ -4,6 +4,7 @@ import type { EtcdSnapshot, LockState } from '../../../activities/calico/etcd';
 import type { CalicoFacts } from '../../../activities/calico/preflight';
 import type { CalicoScope, Encoding } from '../../../activities/calico/scope';
 import type { ManifestPair } from '../../../activities/calico/switch';
+import type { CalicoAccounting } from '../../../journal/types';
 import type { CalicoPlan } from '../../../plan/calico';
 import { needed, type Migration } from '../migration';
 
@@ -17,6 +18,8 @@ export interface CalicoMigration extends Migration {
   lockBefore?: LockState;
   /** Everything in etcd at the one revision that is migrated. */
   pinned?: EtcdSnapshot;
+  /** Of the export, before it was known which nodes Kubernetes has. */
+  accounting?: CalicoAccounting;
   /** The export file. */
   file?: ArtifactReference;
   /** Calico's things on the cluster before we touched it. */
