@@ -26,6 +26,9 @@ const onlyMetadata = (kind: string): Record<string, string> => ({
   accept: `application/json;as=${kind};g=meta.k8s.io;v=v1`,
 });
 
+/** Waits until an attempt may be made, and makes it: each one anew, as others may be more urgent by then. */
+type Turn = (attempt: () => Promise<HttpAnswer | string>) => Promise<HttpAnswer | string>;
+
 /** Errors of the network are read by shape: they may come out of another realm. */
 const networkErrorSchema = z.object({ code: z.string().optional(), message: z.string().optional() });
 
@@ -140,24 +143,28 @@ export class HttpsKubernetesApi implements KubernetesApi {
     );
   }
 
-  private async read(request: HttpRequest, asked: Asked): Promise<HttpAnswer> {
-    await this.pace.untilCalm();
-    return this.answered(request, asked);
+  private read(request: HttpRequest, asked: Asked): Promise<HttpAnswer> {
+    return this.answered(request, asked, async (attempt) => {
+      await this.pace.untilCalm();
+      return attempt();
+    });
   }
 
   private write(request: HttpRequest, asked: Asked): Promise<HttpAnswer> {
     const headers = { 'content-type': 'application/json', ...request.headers };
-    return this.pace.run(() => this.answered({ ...request, headers }, asked));
+    return this.answered({ ...request, headers }, asked, (attempt) => this.pace.run(attempt));
   }
 
   /** Ends with an answer that is not about the state of the server. */
-  private async answered(request: HttpRequest, asked: Asked): Promise<HttpAnswer> {
-    const startedAt = Date.now();
+  private async answered(request: HttpRequest, asked: Asked, inTurn: Turn): Promise<HttpAnswer> {
+    let failingSince: number | undefined;
     let anew = false;
     for (let attempt = 1; ; attempt += 1) {
       const access = await this.currentAccess();
-      const answer = await this.once(access, request, asked);
-      const spentMs = Date.now() - startedAt;
+      const answer = await inTurn(() => this.once(access, request, asked));
+      const now = Date.now();
+      const spentMs = now - (failingSince ?? now);
+      failingSince ??= now;
       if (typeof answer === 'string') {
         if (spentMs >= outageMs) throw outage(asked, answer);
         this.counters.retried += 1;
@@ -166,8 +173,6 @@ export class HttpsKubernetesApi implements KubernetesApi {
         this.counters.throttled += 1;
         this.pace.slowDown(retryAfterMs(answer) ?? 1_000);
         if (spentMs >= throttledMs) throw outage(asked, 'it has been asking to slow down for two minutes');
-        await this.pace.untilCalm();
-        await sleep(Math.random() * 100);
       } else if (answer.status >= 500) {
         if (spentMs >= outageMs) throw outage(asked, saidOf(answer));
         this.counters.retried += 1;

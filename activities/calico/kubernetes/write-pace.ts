@@ -5,6 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Complaints within it are one: they came from requests that were under way together. */
 const complaintMs = 1_000;
 
+/** Of the writes at the same time, for each that is done: slow, as each time it is too many everybody has to pause. */
+const growth = 1 / 100;
+
 export class WritePace {
   private perSecond = 0;
   /** When the next write may begin, by the limit. */
@@ -32,7 +35,7 @@ export class WritePace {
       return await write();
     } finally {
       this.running -= 1;
-      this.allowed += 1 / this.allowed;
+      this.allowed += growth;
       for (let free = Math.floor(this.allowed) - this.running; free > 0 && this.waiting.length > 0; free -= 1) {
         this.waiting.shift()?.();
       }
