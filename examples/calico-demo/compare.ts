@@ -3,6 +3,7 @@
 import type { Etcd3 } from 'etcd3';
 import { equalJson, isObject, parseJson, printJson, type Json, type JsonObject } from '../../activities/calico/json';
 import type { Cluster } from '../calico/cluster';
+import { readEtcd } from './read-etcd';
 
 export interface Comparison {
   /** Kind (as the cluster's plural) -> objects that are there and equal. */
@@ -27,7 +28,8 @@ const policies = /^(staged)?(global)?networkpolicies$/;
 const tunnel = /^((?:ipip|vxlan|vxlan-v6|wireguard|wireguard-v6)-tunnel-addr-)(.+)$/;
 
 export async function compareDatastores(etcd: Etcd3, cluster: Cluster, prefix = '/calico'): Promise<Comparison> {
-  const values = await etcd.getAll().prefix(`${prefix}/`).strings();
+  const entries = await readEtcd(etcd, prefix);
+  const values = Object.fromEntries(entries.map(({ key, value }) => [key.toString(), value.toString()]));
   const found: Comparison = { equal: new Map(), problems: [], derived: 0 };
   const names = nodeNames(values, prefix);
   const expected = new Map<string, Expected>();

@@ -52,14 +52,15 @@ async function demo(options: DemoOptions): Promise<boolean> {
     for (const stop of stopping.splice(0).reverse())
       await stop().catch((error: unknown) => say(`  while stopping: ${String(error)}`));
   };
-  const interrupted = new Promise<void>((resolve) => process.once('SIGINT', resolve));
-  void interrupted.then(() => stopAll()).then(() => process.exit(130));
+  const giveUp = (): void => void stopAll().then(() => process.exit(130));
+  process.once('SIGINT', giveUp);
   try {
     const fine = await new CalicoDemo(stack, folder, options, stopping).run();
     if (options.keep) {
       say(`\n  Everything is left running, as --keep says. KUBECONFIG=${stack.kubernetes?.kubeconfigPath}`);
       say(`  ETCD_ENDPOINTS=${stack.calicoEtcd?.endpoint}   Ctrl-C ends it.`);
-      await interrupted;
+      process.removeListener('SIGINT', giveUp);
+      await new Promise((resolve) => process.once('SIGINT', resolve));
     }
     return fine;
   } finally {

@@ -3,6 +3,7 @@
 import type { Etcd3 } from 'etcd3';
 import { isObject, printJson, type Json, type JsonObject } from '../../activities/calico/json';
 import type { Cluster } from '../calico/cluster';
+import { readEtcd } from './read-etcd';
 
 export interface State {
   /** Key -> its bytes in base64, and its revision. */
@@ -24,8 +25,7 @@ const components = [
 
 export async function readState(etcd: Etcd3, cluster: Cluster, prefix = '/calico'): Promise<State> {
   const state: State = { etcd: new Map(), cluster: new Map() };
-  const { kvs } = await etcd.getAll().prefix(`${prefix}/`).exec();
-  for (const { key, value, mod_revision } of kvs)
+  for (const { key, value, mod_revision } of await readEtcd(etcd, prefix))
     state.etcd.set(key.toString(), { value: value.toString('base64'), revision: mod_revision });
   for (const { metadata } of (await cluster.list('/apis/apiextensions.k8s.io/v1/customresourcedefinitions')) ?? [])
     if (isObject(metadata)) state.cluster.set(`definition ${printJson(metadata.name ?? null)}`, 'there');
