@@ -13,7 +13,7 @@ import type { KubernetesApi } from './api';
 import type { KubernetesDependencies } from './dependencies';
 import { collectionPath, resourcePath } from './paths';
 import { clusterInformation, metadataOf } from './present';
-import { readFile } from './wanted';
+import { readClusterInformationOf } from './wanted';
 
 export interface KubernetesLockState {
   state: LockState;
@@ -33,7 +33,7 @@ const tries = 50;
 export function createKubernetesLockActivities({ kubernetes, artifacts }: KubernetesDependencies) {
   const made = async (file: ArtifactReference | undefined): Promise<JsonObject | undefined> => {
     if (!file) return undefined;
-    const { clusterInformation: information } = await readFile(artifacts, file);
+    const information = await readClusterInformationOf(artifacts, file);
     const alone = { clusterInformation: information, resources: [], ipam: { affinities: [], blocks: [], handles: [] } };
     // How policies are named matters to nothing here.
     return desiredState(alone, { policyNaming: 'prefixed', affinityLabels: false }).objects[0]?.body;

@@ -1,9 +1,10 @@
 // What an export file wants the cluster to hold, ready to be looked up by place.
 import { failure } from '../../errors';
 import type { ArtifactReference, ArtifactStore } from '../../artifacts/store';
+import type { JsonObject } from '../json';
 import type { CalicoData } from '../model/calico-data';
 import { desiredState, type DesiredNode, type DesiredObject, type DesiredProblem } from '../model/desired';
-import { ExportFileError, readExportFile } from '../model/export-file';
+import { ExportFileError, readClusterInformation, readExportFile } from '../model/export-file';
 import type { Encoding } from '../scope';
 import { keyOf } from './present';
 
@@ -34,10 +35,23 @@ export async function readWanted(
 }
 
 /** @throws as `readWanted` */
-export async function readFile(artifacts: ArtifactStore, file: ArtifactReference): Promise<CalicoData> {
+export function readFile(artifacts: ArtifactStore, file: ArtifactReference): Promise<CalicoData> {
+  return readAs(artifacts, file, readExportFile);
+}
+
+/** @throws as `readWanted` */
+export function readClusterInformationOf(artifacts: ArtifactStore, file: ArtifactReference): Promise<JsonObject> {
+  return readAs(artifacts, file, readClusterInformation);
+}
+
+async function readAs<Read>(
+  artifacts: ArtifactStore,
+  file: ArtifactReference,
+  read: (text: string) => Read,
+): Promise<Read> {
   const text = await artifacts.read(file);
   try {
-    return readExportFile(text);
+    return read(text);
   } catch (error) {
     if (!(error instanceof ExportFileError)) throw error;
     throw failure(

@@ -10,6 +10,20 @@ import { parseKey, printKey } from './keys';
 
 /** @throws ExportFileError */
 export function readExportFile(text: string): CalicoData {
+  const [resources, cluster, ipam] = partsOf(text);
+  return {
+    clusterInformation: readCluster(cluster),
+    resources: readDocuments(resources, 'part 1 (resources)'),
+    ipam: readIpam(ipam),
+  };
+}
+
+/** The cluster information alone: at once, however large the other parts are. @throws ExportFileError for a file of fewer or more parts, too */
+export function readClusterInformation(text: string): JsonObject {
+  return readCluster(partsOf(text)[1]);
+}
+
+function partsOf(text: string): [resources: string, cluster: string, ipam: string] {
   const lines = text.replace(/^\ufeff/, '').replace(/\r\n/g, '\n');
   const parts = lines.split(/^===[ \t]*(?:\n|$)/m);
   const [resources, cluster, ipam] = parts;
@@ -19,11 +33,7 @@ export function readExportFile(text: string): CalicoData {
       `${parts.length} ${parts.length === 1 ? 'part' : 'parts'}`,
       'three parts (resources, cluster information, IPAM) with a line "===" between them, the last of them complete',
     );
-  return {
-    clusterInformation: readCluster(cluster),
-    resources: readDocuments(resources, 'part 1 (resources)'),
-    ipam: readIpam(ipam),
-  };
+  return [resources, cluster, ipam];
 }
 
 function readCluster(text: string): JsonObject {
