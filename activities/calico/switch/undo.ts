@@ -7,6 +7,7 @@ import { contentDifferences, sameContent } from './content';
 import { Discovery, type PlacedObject } from './discovery';
 import type { FormerState } from './former';
 import { identityOf, titleOf, type ManifestObject } from './manifest';
+import { fieldManager } from './takeover';
 import type { UndoResult } from './types';
 
 const shown = 20;
@@ -62,8 +63,8 @@ async function restoreOne(api: KubernetesApi, object: PlacedObject, before: Json
   const kept = { name, namespace, labels, annotations, ownerReferences, finalizers };
   const content = { ...before, status: undefined };
   if (!live) {
-    const collection = object.path.slice(0, object.path.lastIndexOf('/'));
-    await api.create(collection, { ...content, metadata: kept });
+    // By its name, not into the collection: rights may be given for names only.
+    await api.apply(object.path, { ...content, metadata: kept }, { fieldManager, force: true });
     return true;
   }
   const { resourceVersion } = isObject(live.metadata) ? live.metadata : {};

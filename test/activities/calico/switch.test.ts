@@ -2,15 +2,19 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isObject, printJson, type JsonObject } from '../../../activities/calico/json';
+import { KubernetesConnections } from '../../../activities/calico/kubernetes/connection';
+import { createSwitchActivities } from '../../../activities/calico/switch';
 import { contentOf } from '../../../activities/calico/switch/content';
 import { containersOf } from '../../../activities/calico/switch/workload';
 import { exampleManifests } from '../../../examples/calico/manifests';
+import { grantWorkerRights, workerAccount } from '../../../examples/calico/seed-cluster';
 import { configMaps, daemonSets, deployments, SwitchRig } from '../../fixtures/switch-rig';
 
 let rig: SwitchRig;
 
 beforeAll(async () => {
-  rig = await SwitchRig.start();
+  rig = await SwitchRig.start(undefined, { tokens: [workerAccount] });
+  await grantWorkerRights(rig.cluster);
 });
 afterAll(() => rig.stop());
 
@@ -213,6 +217,19 @@ describe('the switch', () => {
 
     await rig.cluster.change('DELETE', `${configMaps}/extra`);
     expect(await rig.activities.undoManifest(request)).toMatchObject({ removed: 0, restored: 1, differences: [] });
+  });
+
+  it('goes there and back with no more rights than the example gives', async () => {
+    const kubernetes = new KubernetesConnections({ CLUSTER: rig.servers.kubernetes.kubeconfig(workerAccount.name) });
+    const worker = createSwitchActivities({ ...rig.dependencies, kubernetes });
+    const { scope } = rig;
+    const manifests = [pair.kubernetes.artifact, pair.etcd.artifact];
+    const recorded = await worker.recordManifestState({ scope, manifests });
+    const request = { scope, manifest: pair.kubernetes.artifact, former: recorded.former };
+    expect((await worker.applyManifest(request)).applied).toBe(pair.kubernetes.objects);
+    await rig.cluster.change('DELETE', `${configMaps}/calico-config`);
+    const back = await worker.undoManifest({ ...request, etcd: pair.etcd.artifact });
+    expect(back).toMatchObject({ applied: pair.etcd.objects, differences: [] });
   });
 
   it('says what it did not bring back, without the values of Secrets', async () => {
