@@ -100,7 +100,9 @@ class Following {
     const importing = steps.some(({ id, state }) => id === 'import' && state === 'running');
     if (importing && this.isNew('import')) await this.events.duringImport?.();
     if (!imports || !this.isNew('imported')) return;
-    const sum = (field: 'created' | 'equal'): number => imports.reduce((total, kind) => total + kind[field], 0);
+    // The lock of the target makes the cluster information before any import.
+    const written = imports.filter(({ kind }) => kind !== 'ClusterInformation');
+    const sum = (field: 'created' | 'equal'): number => written.reduce((total, kind) => total + kind[field], 0);
     if (sum('equal') > 0)
       this.say(
         `    The try that ended it found ${sum('equal')} objects there already and equal, and created ${sum('created')}.`,
