@@ -7,14 +7,59 @@ export interface JsonObject {
   [key: string]: Json | undefined;
 }
 
-/** Parses JSON text. @throws SyntaxError for what is no JSON, and for an object that says a key twice with different values */
+/** A number that does not fit has at least sixteen digits; a text without so many in a row holds none. */
+const manyDigits = /\d{16}/;
+const stringOrNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
+const wholeNumber = /^-?\d{16,}$/;
+const mark = '\u0000bigint:';
+const writtenMark = JSON.stringify(mark).slice(1, -1);
+
+/**
+ * Parses JSON text, at the speed of the platform's own parser: a datastore of 100,000 handles is some 50 MB. Numbers that it would round are
+ * marked before and made bigints after. Of a key that is said twice the last value counts, as Go has it.
+ * @throws SyntaxError for what is no JSON
+ */
 export function parseJson(text: string): Json {
-  return parse(text, undefined, parseNumber) as Json;
+  try {
+    if (!manyDigits.test(text)) return JSON.parse(text) as Json;
+    // Our mark begins with a NUL, which JSON can only write so: where there is one the slower parser reads, and nothing is mistaken for a mark.
+    if (text.includes('\\u0000')) return parse(text, undefined, parseNumber) as Json;
+    let marked = 0;
+    const safe = text.replace(stringOrNumber, (token) => {
+      if (!wholeNumber.test(token) || isSafeNumber(token)) return token;
+      marked += 1;
+      return `"${writtenMark}${token}"`;
+    });
+    const value = JSON.parse(safe) as Json;
+    return marked === 0 ? value : unmark(value);
+  } catch {
+    // It says where the mistake is without quoting what stands around it.
+    return parse(text, undefined, parseNumber) as Json;
+  }
+}
+
+function unmark(value: Json): Json {
+  if (typeof value === 'string') return value.startsWith(mark) ? BigInt(value.slice(mark.length)) : value;
+  if (typeof value !== 'object' || value === null) return value;
+  const members: Record<string | number, Json | undefined> = value as never;
+  for (const key of Object.keys(value)) {
+    const member = members[key];
+    if (member !== undefined) members[key] = unmark(member);
+  }
+  return value;
 }
 
 /** Prints JSON; members that are undefined are left out. `indent` is a number of spaces. */
 export function printJson(value: Json, indent?: number): string {
-  return stringify(value, undefined, indent) ?? 'null';
+  return holdsBigint(value)
+    ? (stringify(value, undefined, indent) ?? 'null')
+    : JSON.stringify(value, undefined, indent);
+}
+
+function holdsBigint(value: Json | undefined): boolean {
+  if (typeof value === 'bigint') return true;
+  if (typeof value !== 'object' || value === null) return false;
+  return Array.isArray(value) ? value.some(holdsBigint) : Object.values(value).some(holdsBigint);
 }
 
 function parseNumber(text: string): number | bigint {

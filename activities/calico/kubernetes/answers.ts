@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
 import { failure } from '../../errors';
 import type { HttpAnswer } from './http';
-import { parseWire } from './wire-json';
+import { parseJson } from '../json';
 
 /** What was asked, for messages. */
 export interface Asked {
@@ -51,7 +51,7 @@ export function describePath(path: string, newName?: string): string {
 /** The Status object of an answer; undefined where it is something else, such as "404 page not found". */
 export function statusOf(answer: HttpAnswer): Status | undefined {
   try {
-    return statusSchema.safeParse(parseWire(answer.text())).data;
+    return statusSchema.safeParse(parseJson(answer.text())).data;
   } catch {
     return undefined;
   }

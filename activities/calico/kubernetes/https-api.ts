@@ -3,12 +3,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { failure } from '../../errors';
-import { isObject, type Json, type JsonObject } from '../json';
+import { isObject, parseJson, printJson, type Json, type JsonObject } from '../json';
 import { alreadyExists, describePath, outage, refusal, saysNotServed, untrusted, type Asked } from './answers';
 import type { ApiCounters, ApplyOptions, KubernetesApi, ListOptions, PatchType, RemoveOptions } from './api';
 import type { Access } from './credentials';
 import { send, type HttpAnswer, type HttpRequest } from './http';
-import { parseWire, printWire } from './wire-json';
 import { WritePace } from './write-pace';
 
 const outageMs = 20_000;
@@ -80,7 +79,7 @@ export class HttpsKubernetesApi implements KubernetesApi {
     const name = isObject(body.metadata) && typeof body.metadata.name === 'string' ? body.metadata.name : undefined;
     const asked = this.asked('create', path, name);
     const answer = await this.write(
-      { method: 'POST', path, body: printWire(body), headers: onlyMetadata('PartialObjectMetadata') },
+      { method: 'POST', path, body: printJson(body), headers: onlyMetadata('PartialObjectMetadata') },
       asked,
     );
     if (alreadyExists(answer)) return 'exists';
@@ -91,18 +90,18 @@ export class HttpsKubernetesApi implements KubernetesApi {
   async ask(path: string, body: JsonObject): Promise<JsonObject> {
     const asked = this.asked('create', path);
     const headers = { 'content-type': 'application/json' };
-    return this.object(await this.read({ method: 'POST', path, body: printWire(body), headers }, asked), asked);
+    return this.object(await this.read({ method: 'POST', path, body: printJson(body), headers }, asked), asked);
   }
 
   async replace(path: string, body: JsonObject): Promise<JsonObject> {
     const asked = this.asked('update', path);
-    return this.object(await this.write({ method: 'PUT', path, body: printWire(body) }, asked), asked);
+    return this.object(await this.write({ method: 'PUT', path, body: printJson(body) }, asked), asked);
   }
 
   async patch(path: string, type: PatchType, body: Json): Promise<JsonObject> {
     const asked = this.asked('patch', path);
     const headers = { 'content-type': patchTypes[type] };
-    return this.object(await this.write({ method: 'PATCH', path, body: printWire(body), headers }, asked), asked);
+    return this.object(await this.write({ method: 'PATCH', path, body: printJson(body), headers }, asked), asked);
   }
 
   async apply(path: string, body: JsonObject, options: ApplyOptions): Promise<JsonObject> {
@@ -111,13 +110,13 @@ export class HttpsKubernetesApi implements KubernetesApi {
     const query = new URLSearchParams({ fieldManager, force: String(force), ...(dryRun && { dryRun: 'All' }) });
     // Every JSON is YAML.
     const headers = { 'content-type': 'application/apply-patch+yaml' };
-    const request = { method: 'PATCH', path: `${path}?${query.toString()}`, body: printWire(body), headers } as const;
+    const request = { method: 'PATCH', path: `${path}?${query.toString()}`, body: printJson(body), headers } as const;
     return this.object(await this.write(request, asked), asked);
   }
 
   async remove(path: string, { uid, resourceVersion }: RemoveOptions = {}): Promise<'removed' | 'absent'> {
     const asked = this.asked('delete', path);
-    const body = printWire({
+    const body = printJson({
       kind: 'DeleteOptions',
       apiVersion: 'v1',
       propagationPolicy: 'Background',
@@ -233,7 +232,7 @@ function saidOf(answer: HttpAnswer): string {
 
 function parsed(answer: HttpAnswer): JsonObject | undefined {
   try {
-    const body = parseWire(answer.text());
+    const body = parseJson(answer.text());
     return isObject(body) ? body : undefined;
   } catch {
     return undefined;
