@@ -164,6 +164,7 @@ function wholeNumber(text: string): number {
 
 new Command('npm run bench:postgres --')
   .description('Ours against pg_dump and pg_restore: the same data, the same servers, alternating pairs of one run.')
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .option('--megabytes <n>', 'size of the source, roughly', wholeNumber, 1_000)
   .option('--pairs <n>', 'how often each is run', wholeNumber, 3)
   .option('--lanes <n>', 'of the copy and of the index builds; jobs of the tools', wholeNumber, 2)

@@ -318,6 +318,7 @@ function wholeNumber(text: string): number {
 
 const command = new Command('npm run demo --')
   .description('Moves a live shop from PostgreSQL 15 to 18 on an embedded stack, and proves that nothing is lost.')
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .option('--rows <n>', 'orders in the sample data', wholeNumber, defaultRows)
   .option('--rate <n>', 'writes a second that the application aims at', wholeNumber, 200)
   .option('--strategy <name>', 'big-bang', 'big-bang')
