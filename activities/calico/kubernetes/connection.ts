@@ -4,7 +4,7 @@ import type { KubernetesApi } from './api';
 import { accessOf, loadKubeConfig } from './credentials';
 import { HttpsKubernetesApi } from './https-api';
 
-export { isAbsent, isConflict } from './answers';
+export { isAbsent, isConflict, isRefusedContent } from './answers';
 export type { ApplyOptions, KubernetesApi, ListOptions, PatchType, RemoveOptions } from './api';
 
 export class KubernetesConnections {

@@ -13,7 +13,7 @@ import { calicoGroup, crdsPath } from './paths';
 import { ofCalicoOnly, presentNodes, presentObjects } from './present';
 
 export interface Inventory {
-  /** Names of the CRDs of crd.projectcalico.org. */
+  /** Names of all CRDs of the cluster: a manifest of Calico brings some of other groups, which may be somebody else's already. */
   crds: string[];
   /** Whole objects, by `inventoryKey`. */
   objects: Map<string, JsonObject>;
@@ -24,6 +24,7 @@ export interface Inventory {
 export interface InventoryResult {
   inventory: ArtifactReference;
   objects: number;
+  /** Names of the CRDs of crd.projectcalico.org. */
   crds: string[];
   nodes: number;
 }
@@ -65,33 +66,40 @@ export function createInventoryActivities({ kubernetes, artifacts }: KubernetesD
     inspectKubernetes: ({ scope }: { scope: CalicoScope }): Promise<InventoryResult> =>
       withHeartbeat<InventoryProgress, InventoryResult>({ objects: 0, nodes: 0 }, async (beat) => {
         const api = await kubernetes.connect(scope.target);
-        const kinds = await definedKinds(api);
+        const { all, kinds } = await definitions(api);
         const crds = kinds.map(({ name }) => name);
         const counts = { objects: 0, nodes: 0 };
-        const lines = linesOf(api, kinds, counts, beat);
+        const lines = linesOf(api, { all, kinds }, counts, beat);
         const inventory = await artifacts.put(scope.migration, 'kubernetes-inventory.jsonl', Readable.from(lines));
         return { inventory, crds, ...counts };
       }),
   };
 }
 
-/** Those of Calico's group. */
-async function definedKinds(api: KubernetesApi): Promise<Definition[]> {
-  const definitions: Definition[] = [];
+interface Definitions {
+  /** Names. */
+  all: string[];
+  /** Of Calico's group. */
+  kinds: Definition[];
+}
+
+async function definitions(api: KubernetesApi): Promise<Definitions> {
+  const found: Definitions = { all: [], kinds: [] };
   for await (const crd of api.list(crdsPath, { limit: crdsAPage })) {
     const definition = readDefinition(crd);
-    if (definition.group === calicoGroup) definitions.push(definition);
+    found.all.push(definition.name);
+    if (definition.group === calicoGroup) found.kinds.push(definition);
   }
-  return definitions;
+  return found;
 }
 
 async function* linesOf(
   api: KubernetesApi,
-  kinds: Definition[],
+  { all, kinds }: Definitions,
   counts: InventoryProgress,
   { report, signal }: Beat<InventoryProgress>,
 ): AsyncGenerator<string> {
-  for (const { name: crd } of kinds) yield `${printJson({ crd })}\n`;
+  for (const crd of all) yield `${printJson({ crd })}\n`;
   for (const kind of kinds) {
     for await (const { plural, namespace, name, body } of presentObjects(api, kind, signal)) {
       counts.objects += 1;

@@ -39,7 +39,10 @@ export function createKubernetesLeftoverActivities({ kubernetes, artifacts }: Ku
           found.push(...(await objectsBeyond(api, kind, before, crds, signal)));
         }
         return [
-          ...(await definitions(api, crds)),
+          ...(await definitions(
+            api,
+            crds.filter((name) => !before.crds.includes(name)),
+          )),
           ...(found.length > 0 ? found : [gone('object', 'custom resources of Calico that were not there before')]),
           ...(await annotations(api, before, signal)),
         ];

@@ -1,7 +1,8 @@
 // The way back from the switch: the etcd manifest applied, what the switch brought removed, what it changed put back as it was recorded.
+// CRDs are put back, never removed: with a CRD goes every object of its kind, so that is decided where the objects are known.
 // May be run from any half-done state, and again: each object is looked at before anything is done to it.
 import { isObject, type JsonObject } from '../json';
-import type { KubernetesApi } from '../kubernetes/connection';
+import { isRefusedContent, type KubernetesApi } from '../kubernetes/connection';
 import { applyObjects, isCrd, isNamespace } from './apply';
 import { contentDifferences, sameContent } from './content';
 import { Discovery, type PlacedObject } from './discovery';
@@ -21,8 +22,9 @@ export async function undoSwitch(
   const applied = await applyObjects(api, etcd, signal, progress);
   const inEtcd = new Set(etcd.map(identityOf));
   // What stands last in the file depends on what stands before it.
-  const others = switched.filter((object) => !inEtcd.has(identityOf(object)) && !isCrd(object)).reverse();
+  const others = switched.filter((object) => !inEtcd.has(identityOf(object))).reverse();
   const discovery = new Discovery(api);
+  const refused: string[] = [];
   let removed = 0;
   let restored = 0;
   for (const object of others) {
@@ -33,14 +35,16 @@ export async function undoSwitch(
     const before = former.get(identityOf(object));
     // Not recorded is not known to be ours.
     if (before === undefined) continue;
-    if (before === null) removed += (await removeOne(api, placed)) ? 1 : 0;
+    if (isCrd(object)) {
+      if (before) restored += (await restoreCrd(api, placed, before, refused)) ? 1 : 0;
+    } else if (before === null) removed += (await removeOne(api, placed)) ? 1 : 0;
     else restored += (await restoreOne(api, placed, before)) ? 1 : 0;
   }
   return {
     applied: applied.length,
     removed,
     restored,
-    differences: (await differencesFrom(api, [...etcd, ...others], former, signal)).slice(0, shown),
+    differences: [...refused, ...(await differencesFrom(api, [...etcd, ...others], former, signal))].slice(0, shown),
   };
 }
 
@@ -72,6 +76,33 @@ async function restoreOne(api: KubernetesApi, object: PlacedObject, before: Json
   return true;
 }
 
+/** As it was, by the right to patch that applying it took. What the server will not have back is told: it must not hold up the way back. */
+async function restoreCrd(
+  api: KubernetesApi,
+  crd: PlacedObject,
+  before: JsonObject,
+  refused: string[],
+): Promise<boolean> {
+  const live = await api.get(crd.path);
+  if (!live || isBeingDeleted(live) || sameContent(before, live)) return false;
+  const { resourceVersion } = isObject(live.metadata) ? live.metadata : {};
+  const { labels = {}, annotations = {}, managedFields = [] } = isObject(before.metadata) ? before.metadata : {};
+  try {
+    await api.patch(crd.path, 'json', [
+      { op: 'add', path: '/spec', value: before.spec },
+      { op: 'add', path: '/metadata/labels', value: labels },
+      { op: 'add', path: '/metadata/annotations', value: annotations },
+      { op: 'add', path: '/metadata/managedFields', value: managedFields },
+      { op: 'replace', path: '/metadata/resourceVersion', value: resourceVersion },
+    ]);
+  } catch (error) {
+    if (!isRefusedContent(error)) throw error;
+    refused.push(`${titleOf(crd)} stays as the switch left it: ${error instanceof Error ? error.message : ''}`);
+    return false;
+  }
+  return true;
+}
+
 async function differencesFrom(
   api: KubernetesApi,
   objects: ManifestObject[],
@@ -80,9 +111,10 @@ async function differencesFrom(
 ): Promise<string[]> {
   const discovery = new Discovery(api);
   const found: string[] = [];
-  for (const object of objects.filter((candidate) => !isCrd(candidate))) {
+  for (const object of objects) {
     signal.throwIfAborted();
     const before = former.get(identityOf(object));
+    if (isCrd(object) && !before) continue;
     const placed = await discovery.find(object);
     const live = placed && (await api.get(placed.path));
     const title = titleOf(placed ?? object);

@@ -5,6 +5,7 @@ import { failureOf } from '../../fixtures/failure-of';
 import { custom, KubeRig } from '../../fixtures/kube-rig';
 import { until } from '../../fixtures/until';
 
+const definition = 'CustomResourceDefinition';
 const merge = 'application/merge-patch+json';
 const tiers = 'tiers.crd.projectcalico.org';
 const pools = 'ippools.crd.projectcalico.org';
@@ -123,5 +124,30 @@ describe('the way back', () => {
     await rig.api.remove(`${collectionPath('tiers')}/theirs`);
     expect((await rig.activities.removeCrds(asked)).removed).toEqual([tiers]);
     expect(await elsewhere.get(crdPath(pools))).toBeDefined();
+  });
+
+  test('keeps a definition of another group that the manifest has too, if it was there before', async () => {
+    const name = 'gadgets.policy.example.com';
+    const names = { kind: 'Gadget', plural: 'gadgets', singular: 'gadget', listKind: 'GadgetList' };
+    const schema = { openAPIV3Schema: { type: 'object' } };
+    const versions = [{ name: 'v1', served: true, storage: true, schema }];
+    const spec = { group: 'policy.example.com', scope: 'Cluster', names, versions };
+    await rig.api.create(crdsPath, {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: definition,
+      metadata: { name },
+      spec,
+    });
+    const { inventory, crds } = await inspect();
+    expect(crds).toEqual([]);
+    const asked = { scope: rig.scope, crds: [name], inventory };
+    expect(await rig.activities.removeCrds(asked)).toEqual({
+      removed: [],
+      kept: [{ name, why: 'it was there before the migration' }],
+    });
+    expect(await elsewhere.get(crdPath(name))).toBeDefined();
+    const left = await rig.activities.findKubernetesLeftovers(asked);
+    expect(left.filter(({ state }) => state !== 'gone')).toEqual([]);
+    await rig.api.remove(crdPath(name));
   });
 });

@@ -18,6 +18,9 @@ beforeAll(async () => {
 });
 afterAll(() => rig.stop());
 
+const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const merge = 'application/merge-patch+json';
+
 const managers = (live: JsonObject): unknown[] => {
   const { managedFields } = isObject(live.metadata) ? live.metadata : {};
   return (Array.isArray(managedFields) ? managedFields : []).filter(isObject).map(({ manager }) => manager);
@@ -191,9 +194,37 @@ describe('the switch', () => {
     expect(back.differences).toEqual([]);
     expect(back.applied).toBe(pair.etcd.objects);
     for (const path of paths) expect(contentOf(await rig.must(path))).toEqual(contentOf(former[path]!));
-    const crd = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ippools.crd.projectcalico.org';
-    expect(await rig.cluster.get(crd)).toBeDefined();
+    expect(await rig.cluster.get(`${crds}/ippools.crd.projectcalico.org`)).toBeDefined();
     expect(await undo()).toMatchObject({ removed: 0, restored: 0, differences: [] });
+  });
+
+  it('puts definitions back that were there with another content, and tells of one that the server keeps', async () => {
+    const path = `${crds}/widgets.example.com`;
+    const crd = (field: string, version = 'v1') =>
+      `apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec:\n  group: example.com\n  scope: Cluster\n  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}\n  versions: [{name: ${version}, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {${field}: {type: string}}}}}]\n`;
+    const theirs = await rig.manifest(crd('theirs'));
+    const { scope } = rig;
+    const { former: none } = await rig.activities.recordManifestState({ scope, manifests: [theirs] });
+    await rig.activities.applyManifest({ scope, manifest: theirs, former: none });
+    const before = contentOf(await rig.must(path));
+
+    const manifest = await rig.manifest(crd('ours'));
+    const recorded = await rig.activities.recordManifestState({ scope, manifests: [manifest, pair.etcd.artifact] });
+    await rig.activities.applyManifest({ scope, manifest, former: recorded.former });
+    expect(contentOf(await rig.must(path))).not.toEqual(before);
+    const request = { scope, manifest, etcd: pair.etcd.artifact, former: recorded.former };
+    expect(await rig.activities.undoManifest(request)).toMatchObject({ restored: 1, removed: 0, differences: [] });
+    expect(contentOf(await rig.must(path))).toEqual(before);
+    expect(await rig.activities.undoManifest(request)).toMatchObject({ restored: 0, differences: [] });
+
+    const { versions } = isObject(before.spec) ? before.spec : {};
+    const [first] = (Array.isArray(versions) ? versions : []).filter(isObject);
+    const two = [first!, { ...first, name: 'v2', storage: false }];
+    await rig.cluster.change('PATCH', path, { spec: { versions: two } }, merge);
+    await rig.cluster.change('PATCH', `${path}/status`, { status: { storedVersions: ['v1', 'v2'] } }, merge);
+    const { differences } = await rig.activities.undoManifest(request);
+    expect(differences[0]).toMatch(/^CustomResourceDefinition widgets\.example\.com stays as the switch left it: .*v2/);
+    await rig.cluster.change('DELETE', path);
   });
 
   it('comes back from a switch that stopped in the middle, when somebody has changed things meanwhile', async () => {
