@@ -7,7 +7,7 @@ import { differences, nodeDifferences } from '../model/compare';
 import { describeObject, type DesiredObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { CalicoScope, Encoding } from '../scope';
-import { isOwnObject, ownDoing } from './calicos-doing';
+import { isStartUpObject, ownDoing } from './calicos-doing';
 import type { KubernetesDependencies } from './dependencies';
 import type { KubernetesApi } from './api';
 import { Findings } from './findings';
@@ -112,7 +112,7 @@ class Look {
       const desired = missing.get(key);
       if (!desired) {
         if (this.before?.objects.has(key)) continue;
-        const harmless = !isIpam(live) || (this.expecting.running && isOwnObject(live));
+        const harmless = !isIpam(live) || (this.expecting.running && isStartUpObject(live));
         (harmless ? remarks : wrong).add(`${describeObject(live)}: not ours, and not there before the import`);
         continue;
       }

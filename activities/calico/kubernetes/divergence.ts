@@ -8,7 +8,7 @@ import { differences, nodeDifferences } from '../model/compare';
 import { describeObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { KubernetesApi } from './api';
-import { ownDoing } from './calicos-doing';
+import { isUntouchedStartUpObject, ownDoing } from './calicos-doing';
 import type { CompareRequest } from './compare';
 import type { KubernetesDependencies } from './dependencies';
 import { readInventory, type Inventory } from './inventory';
@@ -144,6 +144,7 @@ class Changes {
     const key = keyOf(live);
     const after = this.wanted.objects.get(key)?.body ?? this.before?.objects.get(key);
     if (!after) {
+      if (isUntouchedStartUpObject(live)) return;
       this.note(live.kind, 'added', describeObject(live));
       return;
     }

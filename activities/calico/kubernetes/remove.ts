@@ -1,5 +1,5 @@
-// Takes the import back: what it created goes, what it replaced returns, and nothing else is touched. Decided anew from what is there and what
-// was there before, so that it may be interrupted anywhere and run again.
+// Takes the import back: what it created goes, what it replaced returns, what a Calico has made by itself when it started on the target goes
+// with it, and nothing else is touched. Decided anew from what is there and what was there before: it may be broken off anywhere and run again.
 import type { ArtifactReference } from '../../artifacts/store';
 import { withHeartbeat, type Beat } from '../../heartbeat';
 import { equalJson, type JsonObject } from '../json';
@@ -9,7 +9,7 @@ import { crdKinds } from '../model/kinds';
 import type { CalicoScope, Encoding } from '../scope';
 import { isAbsent, isConflict } from './answers';
 import type { KubernetesApi } from './api';
-import { ownDoing } from './calicos-doing';
+import { isUntouchedStartUpObject, ownDoing } from './calicos-doing';
 import type { KubernetesDependencies } from './dependencies';
 import { Findings } from './findings';
 import { readInventory, type Inventory } from './inventory';
@@ -145,7 +145,7 @@ class WayBack {
     const desired = this.wanted.objects.get(key);
     if (!desired) {
       if (former) return;
-      if (!this.alsoNew) {
+      if (!this.alsoNew && !isUntouchedStartUpObject(first)) {
         this.left.add(describeObject(first));
         return;
       }

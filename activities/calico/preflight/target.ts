@@ -1,6 +1,7 @@
 // What is of Calico's on the cluster already, and whether its data can go there.
 import { counted, pass, type Finding } from '../../preflight/check';
 import { isObject, type JsonObject } from '../json';
+import { builtInTiers } from '../kubernetes/calicos-doing';
 import { keyOf, presentNodes, presentObjects, type PresentObject } from '../kubernetes/present';
 import { describeObject } from '../model/desired';
 import { differences } from '../model/compare';
@@ -133,12 +134,7 @@ function sort(object: PresentObject, wanted: JsonObject | undefined, found: Pres
 
 /** What every start of a Calico on this datastore makes by itself, whatever the source holds. */
 function isCalicosOwn({ plural, name }: PresentObject): boolean {
-  if (plural === 'tiers') {
-    return ['default', 'adminnetworkpolicy', 'baselineadminnetworkpolicy', 'kube-admin', 'kube-baseline'].includes(
-      name,
-    );
-  }
-  return plural === 'caliconodestatuses';
+  return plural === 'tiers' ? builtInTiers.includes(name) : plural === 'caliconodestatuses';
 }
 
 async function targetObjects(context: CheckContext): Promise<Finding> {

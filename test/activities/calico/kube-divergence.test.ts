@@ -33,7 +33,14 @@ it('counts nothing right after the unlock, nor what a starting Calico writes by 
     clusterType: 'kdd,k8s,bgp',
     calicoVersion: 'v3.30.4',
   });
+  await target.make('tiers//kube-baseline', { order: 10_000_000, defaultAction: 'Pass' });
   expect(await measure()).toMatchObject({ changes: 0, detail: [] });
+});
+
+it('counts what people have changed in what Calico had made', async () => {
+  await target.make('tiers//kube-baseline', { order: 10_000_000, defaultAction: 'Pass' });
+  await target.respec('tiers//kube-baseline', { order: 7 });
+  expect(await measure()).toMatchObject({ changes: 1, detail: ['Tier: 1 added', 'Tier kube-baseline: added'] });
 });
 
 it('counts what was added, changed and deleted, addresses first', async () => {

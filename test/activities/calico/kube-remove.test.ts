@@ -90,6 +90,38 @@ it('leaves what somebody made since, and names it; the late way back takes it as
   expect(await custom()).toEqual([]);
 });
 
+it('takes what a Calico that started on the locked target has made by itself, so that the CRDs can go; what people changed of it stays', async () => {
+  await target.make('tiers//kube-admin', { order: 1_000, defaultAction: 'Pass' });
+  const inventory = await inspect();
+  const without = exported.data.resources.filter(
+    ({ kind }) => typeof kind === 'string' && !/^(Tier|.*Configuration)$/.test(kind),
+  );
+  const file = (await target.exported({}, (data) => (data.resources = without))).file;
+  await target.land({ ...exported.data, resources: without });
+  await target.respec('clusterinformations//default', { calicoVersion: 'v3.30.3', clusterType: 'kdd,k8s,bgp' });
+  for (const [place, spec] of [
+    ['tiers//default', { order: 1_000_000, defaultAction: 'Deny' }],
+    ['tiers//adminnetworkpolicy', { order: 1_000, defaultAction: 'Pass' }],
+    ['tiers//baselineadminnetworkpolicy', { order: 10_000_000, defaultAction: 'Pass' }],
+    ['felixconfigurations//default', { logSeverityScreen: 'Info', reportingInterval: '0s' }],
+    ['kubecontrollersconfigurations//default', { controllers: {} }],
+    ['bgpconfigurations//default', {}],
+    ['tiers//theirs', { order: 5 }],
+  ] as const)
+    await target.make(place, spec);
+  await target.respec('felixconfigurations//default', { logSeverityScreen: 'Debug' });
+
+  expect(await remove(inventory, { file })).toMatchObject({
+    left: ['Tier theirs', 'FelixConfiguration default'],
+    changedSince: [],
+  });
+  const names = (await custom()).map((object) => {
+    const { kind, metadata } = object as { kind: string; metadata: { name: string } };
+    return `${kind} ${metadata.name}`;
+  });
+  expect(names.sort()).toEqual(['FelixConfiguration default', 'Tier kube-admin', 'Tier theirs']);
+});
+
 it('says which of our objects somebody had changed, and removes them all the same', async () => {
   const inventory = await inspect();
   await target.land(exported.data);
