@@ -6,7 +6,8 @@ import type { CalicoDependencies } from '../dependencies';
 import { isObject, type JsonObject } from '../json';
 import type { KubernetesApi } from '../kubernetes/connection';
 import { desiredState, type DesiredState } from '../model/desired';
-import { parseManifest, type ManifestObject } from '../switch/manifest';
+import type { ManifestObject } from '../switch/manifest';
+import { appliedObjects } from '../switch/without-secrets';
 import { member } from '../switch/workload';
 import { decideEncoding, type DecidedEncoding } from './encoding-choice';
 import { readSource, type SourceRead } from './source-read';
@@ -96,11 +97,11 @@ export class CheckContext {
     return this.named('/api/v1/namespaces');
   }
 
-  /** The objects of the manifests; none where people apply them. */
+  /** The objects that a manifest applies; none where people apply them. */
   manifest(which: 'kubernetes' | 'etcd'): Promise<ManifestObject[]> {
     return this.once(`manifest ${which}`, async () => {
       const artifact = this.input.manifests?.[which].artifact;
-      return artifact ? parseManifest(await this.dependencies.artifacts.read(artifact), artifact.name) : [];
+      return artifact ? appliedObjects(await this.dependencies.artifacts.read(artifact), artifact.name) : [];
     });
   }
 

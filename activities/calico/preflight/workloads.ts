@@ -100,6 +100,15 @@ function manifests(context: CheckContext): Finding {
       expected: '"manifests" in the plan, for a short locked window',
     };
   }
+  const { secrets = [] } = pair.kubernetes;
+  if (secrets.length > 0) {
+    return {
+      outcome: 'warn',
+      found: `the manifest for Kubernetes has ${firstOf(secrets)}, which is not applied: Secrets are not kept`,
+      expected: 'that every Secret which Calico needs is on the cluster already',
+      fix: 'kubectl apply -f <a file with these Secrets>  # before the start, and take them out of the manifest',
+    };
+  }
   return pass(
     `${counted(pair.kubernetes.objects, 'object')} for Kubernetes (${pair.kubernetes.workloads.join(', ')}), ${pair.etcd.objects} for etcd`,
   );

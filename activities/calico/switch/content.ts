@@ -33,27 +33,25 @@ export function sameContent(left: JsonObject, right: JsonObject): boolean {
   return equalJson(contentOf(left), contentOf(right));
 }
 
-/** Paths at which the content differs, with what was there and what is: "spec.replicas was 2, is 1". Values of Secrets are not shown. */
+/** Paths at which the content differs, with what was there and what is: "spec.replicas was 2, is 1". */
 export function contentDifferences(former: JsonObject, live: JsonObject): string[] {
-  const hide = former.kind === 'Secret' || live.kind === 'Secret';
-  return compare(contentOf(former), contentOf(live), '', hide);
+  return compare(contentOf(former), contentOf(live), '');
 }
 
-function compare(former: Json | undefined, live: Json | undefined, path: string, hide: boolean): string[] {
+function compare(former: Json | undefined, live: Json | undefined, path: string): string[] {
   if (equalJson(former, live)) return [];
   if (isObject(former) && isObject(live)) {
     const names = [...new Set([...Object.keys(former), ...Object.keys(live)])];
-    return names.flatMap((name) => compare(former[name], live[name], path === '' ? name : `${path}.${name}`, hide));
+    return names.flatMap((name) => compare(former[name], live[name], path === '' ? name : `${path}.${name}`));
   }
   if (Array.isArray(former) && Array.isArray(live) && former.length === live.length) {
-    return former.flatMap((item, index) => compare(item, live[index], `${path}[${index}]`, hide));
+    return former.flatMap((item, index) => compare(item, live[index], `${path}[${index}]`));
   }
-  return [`${path} was ${shown(former, hide)}, is ${shown(live, hide)}`];
+  return [`${path} was ${shown(former)}, is ${shown(live)}`];
 }
 
-function shown(value: Json | undefined, hide: boolean): string {
+function shown(value: Json | undefined): string {
   if (value === undefined) return 'absent';
-  if (hide) return 'another value (not shown)';
   const text = printJson(value);
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }

@@ -5,12 +5,13 @@ import type { CalicoDependencies } from '../dependencies';
 import type { CalicoScope } from '../scope';
 import { applyObjects } from './apply';
 import { loadFormerState, readFormerState, storeFormerState } from './former';
-import { identityOf, parseManifest, titleOf, type ManifestObject } from './manifest';
+import { identityOf, titleOf, type ManifestObject } from './manifest';
 import { createManifestFactsActivities } from './manifest-facts';
 import type { ApplyResult, UndoResult } from './types';
 import { undoSwitch } from './undo';
 import { createRolloutActivities } from './wait';
 import { createWatchActivities } from './watch';
+import { appliedObjects } from './without-secrets';
 
 export type * from './types';
 
@@ -19,14 +20,14 @@ const shown = 20;
 export function createSwitchActivities(dependencies: CalicoDependencies) {
   const { kubernetes, artifacts } = dependencies;
   const objectsOf = async (manifest: ArtifactReference): Promise<ManifestObject[]> =>
-    parseManifest(await artifacts.read(manifest), manifest.name);
+    appliedObjects(await artifacts.read(manifest), manifest.name);
 
   return {
     ...createManifestFactsActivities(dependencies),
     ...createRolloutActivities(dependencies),
     ...createWatchActivities(dependencies),
 
-    /** Keeps every object of the manifests as it is on the cluster now; nothing is changed. */
+    /** Keeps every object of the manifests but Secrets as it is on the cluster now; nothing is changed. */
     recordManifestState: (request: {
       scope: CalicoScope;
       manifests: ArtifactReference[];
@@ -44,7 +45,7 @@ export function createSwitchActivities(dependencies: CalicoDependencies) {
       }),
 
     /**
-     * Server-side apply of the whole manifest; can be done again at any point. Counts are against what was recorded.
+     * Server-side apply of the whole manifest but its Secrets; can be done again at any point. Counts are against what was recorded.
      * @throws PreconditionFailed (not retryable) naming the object that the server refuses, and why; TargetUnavailable, AuthDenied
      */
     applyManifest: (request: {

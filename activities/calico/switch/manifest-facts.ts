@@ -1,5 +1,5 @@
 // Reads the two manifests of a plan from the worker's disk, refuses those that would do harm (swapped, mixed, still with placeholders, of an
-// operator), and fixes the rest as artifacts: a file that changes on the disk later changes nothing.
+// operator), and fixes the rest as artifacts, without their Secrets: a file that changes on the disk later changes nothing.
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { ArtifactStore } from '../../artifacts/store';
@@ -8,6 +8,7 @@ import { isObject } from '../json';
 import type { CalicoScope } from '../scope';
 import { parseManifest, titleOf, type ManifestObject } from './manifest';
 import type { ManifestFacts, ManifestPair } from './types';
+import { isSecret, withoutSecrets } from './without-secrets';
 import {
   calicoNodeOf,
   containersOf,
@@ -23,7 +24,8 @@ export function createManifestFactsActivities({ artifacts }: { artifacts: Artifa
     const text = await readManifest(path);
     const objects = parseManifest(text, path);
     refuseWrongOnes(objects, path, datastore);
-    const artifact = await artifacts.put(migration, `${datastore}-${basename(path)}`, text);
+    const kept = withoutSecrets(text, path);
+    const artifact = await artifacts.put(migration, `${datastore}-${basename(path)}`, kept);
     return { artifact, ...factsOf(objects) };
   }
 
@@ -55,7 +57,9 @@ async function readManifest(path: string): Promise<string> {
 }
 
 /** What a manifest holds, without the artifact. */
-export function factsOf(objects: ManifestObject[]): Omit<ManifestFacts, 'artifact'> {
+export function factsOf(all: ManifestObject[]): Omit<ManifestFacts, 'artifact'> {
+  const objects = all.filter((object) => !isSecret(object));
+  const secrets = all.filter(isSecret);
   const workloads = objects.filter(isWorkload);
   const images = [...new Set(workloads.flatMap(({ body }) => containersOf(body).map(({ image }) => image)))].sort();
   const node = workloads.map(({ body }) => calicoNodeOf(body)).find((container) => container !== undefined);
@@ -66,6 +70,7 @@ export function factsOf(objects: ManifestObject[]): Omit<ManifestFacts, 'artifac
     workloads: workloads.map(titleOf),
     ...(calicoVersion !== undefined && { calicoVersion }),
     images,
+    ...(secrets.length > 0 && { secrets: secrets.map(titleOf) }),
   };
 }
 

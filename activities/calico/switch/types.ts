@@ -6,6 +6,7 @@ import type { CalicoScope } from '../scope';
 /** A manifest as it was on the worker when the migration began; what is applied is the artifact, not the file. */
 export interface ManifestFacts {
   artifact: ArtifactReference;
+  /** That are applied: Secrets are not. */
   objects: number;
   /** Names: `felixconfigurations.crd.projectcalico.org`. */
   crds: string[];
@@ -14,6 +15,8 @@ export interface ManifestFacts {
   /** "v3.30.3", by the tag of calico/node's image. */
   calicoVersion?: string;
   images: string[];
+  /** "Secret kube-system/calico-etcd-secrets": passed over, they stay on the cluster as they are. */
+  secrets?: string[];
 }
 
 export interface ManifestPair {

@@ -1,5 +1,5 @@
 // The switch on a real apiserver: what the old manifest set and the new one does not is gone, and the way back leaves what was there.
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isObject, printJson, type JsonObject } from '../../../activities/calico/json';
 import { KubernetesConnections } from '../../../activities/calico/kubernetes/connection';
@@ -263,14 +263,39 @@ describe('the switch', () => {
     expect(back).toMatchObject({ applied: pair.etcd.objects, differences: [] });
   });
 
-  it('says what it did not bring back, without the values of Secrets', async () => {
-    const secret = '/api/v1/namespaces/kube-system/secrets/calico-etcd-secrets';
-    const patch = (data: JsonObject) => rig.cluster.change('PATCH', secret, { data }, 'application/merge-patch+json');
-    await patch({ somebody: 'c2VjcmV0' });
+  it('says what it did not bring back', async () => {
+    const config = `${configMaps}/calico-config`;
+    await rig.cluster.change('PATCH', config, { data: { somebody: 'else' } }, merge);
     const { differences } = await undo();
-    expect(differences).toEqual([
-      expect.stringMatching(/^Secret kube-system\/calico-etcd-secrets: data\.somebody was absent, is another value/),
-    ]);
-    await patch({ somebody: null });
+    expect(differences).toEqual(['ConfigMap kube-system/calico-config: data.somebody was absent, is "else"']);
+    await rig.cluster.change('PATCH', config, { data: { somebody: null } }, merge);
+  });
+
+  it('leaves Secrets as they are, and keeps nothing of them', async () => {
+    const secret = '/api/v1/namespaces/kube-system/secrets/calico-etcd-secrets';
+    const before = await rig.must(secret);
+    const value = Buffer.from('the key that nobody may see').toString('base64');
+    const path = await rig.file('filled.yaml', 'etcd', (text) => text.replaceAll('ZXhhbXBsZQ==', value));
+    const { kubernetes, etcd } = await rig.manifests({ etcd: path });
+    expect(etcd.secrets).toEqual(['Secret kube-system/calico-etcd-secrets']);
+    const text = await rig.artifacts.read(etcd.artifact);
+    expect(text).not.toContain(value);
+    const original = await rig.artifacts.read(pair.etcd.artifact);
+    expect(text).toBe(original);
+    const file = await readFile(path, 'utf8');
+    const line = (of: string) => of.split('\n').findIndex((one) => one.includes('kind: DaemonSet'));
+    expect(line(text)).toBe(line(file));
+
+    const { scope } = rig;
+    const manifests = [kubernetes.artifact, etcd.artifact];
+    const { former: recorded } = await rig.activities.recordManifestState({ scope, manifests });
+    expect(await rig.artifacts.read(recorded)).not.toContain('Secret/');
+    await rig.activities.undoManifest({ scope, manifest: manifests[0]!, etcd: manifests[1]!, former: recorded });
+    expect(await rig.must(secret)).toEqual(before);
+
+    const list =
+      'apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, metadata: {name: a}, data: {b: Yw==}}, {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]';
+    const listed = await rig.file('listed.yaml', 'etcd', (whole) => `${whole}\n---\n${list}\n`);
+    await expect(rig.manifests({ etcd: listed })).rejects.toThrow(/Secret a .*no document of its own/);
   });
 });
