@@ -13,6 +13,8 @@ import { WritePace } from './write-pace';
 const outageMs = 20_000;
 /** "Too many requests" is an answer of a server that lives. */
 const throttledMs = 120_000;
+/** An apiserver that has just started says "forbidden" to everybody until it has read its roles. */
+const startingMs = 10_000;
 const renewMs = 60_000;
 const itemsAPage = 500;
 
@@ -36,6 +38,7 @@ export class HttpsKubernetesApi implements KubernetesApi {
   private readonly pace = new WritePace();
   private access: Promise<Access>;
   private renewedAt = Date.now();
+  private lastOutageAt = -Infinity;
 
   /** @param renew fetches the credentials as they are now; `anew`: from the plan's reference, as the former were refused */
   constructor(
@@ -164,6 +167,7 @@ export class HttpsKubernetesApi implements KubernetesApi {
       const now = Date.now();
       const spentMs = now - (failingSince ?? now);
       failingSince ??= now;
+      if (typeof answer === 'string' || answer.status >= 500) this.lastOutageAt = now;
       if (typeof answer === 'string') {
         if (spentMs >= outageMs) throw outage(asked, answer);
         this.counters.retried += 1;
@@ -176,6 +180,9 @@ export class HttpsKubernetesApi implements KubernetesApi {
         if (spentMs >= outageMs) throw outage(asked, saidOf(answer));
         this.counters.retried += 1;
         await sleep(retryAfterMs(answer) ?? backoffMs(attempt));
+      } else if (answer.status === 403 && now - this.lastOutageAt < startingMs) {
+        this.counters.retried += 1;
+        await sleep(backoffMs(attempt));
       } else if (answer.status === 401 && !anew) {
         anew = true;
         this.renewAccess(true);
@@ -222,7 +229,9 @@ function backoffMs(attempt: number): number {
 
 function retryAfterMs({ headers }: HttpAnswer): number | undefined {
   const seconds = Number(headers['retry-after']);
-  return Number.isFinite(seconds) && headers['retry-after'] !== undefined ? Math.min(seconds, 60) * 1_000 : undefined;
+  if (!Number.isFinite(seconds) || headers['retry-after'] === undefined) return undefined;
+  // "At once" is what nobody who asks for a pause can mean.
+  return Math.min(Math.max(seconds, 0.2), 60) * 1_000;
 }
 
 function saidOf(answer: HttpAnswer): string {
