@@ -19,6 +19,8 @@ export function differences(desired: JsonObject, live: JsonObject): string[] {
   const wanted = isObject(desired.metadata) ? desired.metadata : {};
   const found = isObject(live.metadata) ? live.metadata : {};
   return [
+    // Equal or not, it will be gone as soon as its finalizers are.
+    ...(found.deletionTimestamp === undefined ? [] : ['metadata.deletionTimestamp: it is being deleted']),
     ...differ(kind, 'kind', desired.kind, live.kind),
     ...differ(kind, 'spec', desired.spec ?? {}, live.spec ?? {}),
     ...differ(kind, 'metadata.labels', shownTexts(wanted.labels), shownTexts(found.labels)),

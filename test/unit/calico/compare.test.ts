@@ -29,6 +29,12 @@ describe('what is read back', () => {
     expect(differences(wanted, live)).toEqual([]);
   });
 
+  test('is not what was wanted, however equal, when it is being deleted', () => {
+    const live = structuredClone(wanted);
+    live.metadata = { ...(live.metadata as JsonObject), deletionTimestamp: '2026-01-01T00:00:00Z' };
+    expect(differences(wanted, live)).toEqual(['metadata.deletionTimestamp: it is being deleted']);
+  });
+
   test.each([
     ['sequenceNumber', 1795244676171828089n, 'spec.sequenceNumber: wanted 1, found 1795244676171828089'],
     ['unallocated', [0, 1, 2, 3], 'spec.unallocated[0]: wanted 1, found 0'],
