@@ -11,6 +11,7 @@ import { resolveSecret } from '../../secret';
 /** Free connections are closed before the servers and balancers on the way do it. */
 const idleMs = 30_000;
 const mostFree = 64;
+const longestPath = 300;
 
 /** With what a request goes out. */
 export interface Access {
@@ -76,6 +77,10 @@ function read(where: string, content: string): KubeConfig {
   if (content.includes('\n') || content.startsWith('{'))
     return parsed(where, (config) => config.loadFromString(content));
   const paths = content.split(delimiter).filter((path) => path !== '');
+  // What is no path may be a secret in another clothing, such as base64, and is not quoted.
+  if (!paths.every((path) => path.length < longestPath && /[/\\]/.test(path))) {
+    throw unusable(where, 'it is neither a kubeconfig nor a list of paths; base64 has to be decoded first');
+  }
   // As for kubectl, files of the list may be missing, but not all.
   const readable = paths.filter(isReadable);
   if (readable.length === 0) throw unusable(where, `none of these files can be read: ${paths.join(', ')}`);

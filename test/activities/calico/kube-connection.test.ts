@@ -56,6 +56,17 @@ describe('the kubeconfig', () => {
     expect(refused.message).not.toContain(secret);
   });
 
+  test.each([
+    ['in base64', (text: string) => Buffer.from(text).toString('base64')],
+    ['of which only the token was given', () => `${secret}.${secret}.${secret}`],
+  ])('%s is refused without a word of its text', async (_, disguised) => {
+    const content = disguised(rig.server.kubeconfig());
+    const refused = await failureOf(connect({ CLUSTER: content }));
+    expect(refused).toMatchObject({ type: 'PreconditionFailed' });
+    expect(refused.message).toMatch(/neither a kubeconfig nor a list of paths/);
+    expect(refused.message).not.toContain(content.slice(0, 20));
+  });
+
   test('with a token that the server does not know fails at once, without showing it', async () => {
     const good = rig.server.kubeconfig();
     const known = /token: "?(\S+?)"?\n/.exec(good)?.[1] ?? '';
