@@ -83,6 +83,19 @@ export class EtcdDatastore {
     return { swapped: succeeded, revision: header.revision };
   }
 
+  /**
+   * Asks whether this key may be written, by a transaction whose condition never holds: etcd looks at rights and room before it looks at that.
+   * @throws AuthDenied; PreconditionFailed when etcd has raised its alarm for want of space
+   */
+  async requireWritable(key: string): Promise<void> {
+    await this.explained(`Trying whether ${key} may be written`, () =>
+      this.client.kv.txn({
+        compare: [{ key: Buffer.from(key), target: 'Version', result: 'Less', version: '0' }],
+        success: [{ request_put: { key: Buffer.from(key), value: Buffer.alloc(0) } }],
+      }),
+    );
+  }
+
   async put(key: string, value: string | Buffer): Promise<void> {
     await this.write([{ key, value }]);
   }

@@ -29,7 +29,7 @@ export interface EnsuredCrds {
 
 const waitMs = 60_000;
 /** Brought by Calico 3.29 and 3.30: what an older one has none of is no gap. */
-const newerKinds = new Set([
+export const newerKinds: ReadonlySet<string> = new Set([
   'Tier',
   'StagedGlobalNetworkPolicy',
   'StagedNetworkPolicy',

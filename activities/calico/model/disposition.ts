@@ -10,8 +10,7 @@ export type RefusalCategory =
   | 'node-status'
   | 'unknown'
   | 'collision'
-  | 'missing-tier'
-  | 'not-served';
+  | 'missing-tier';
 
 export interface Disposition {
   key: string;

@@ -19,6 +19,7 @@ export const reachableChecks: CalicoCheck[] = [
     waivable: false,
     look: kubernetesReachable,
   },
+  { name: 'etcd-writable', title: 'We may lock etcd', side: 'source', waivable: false, look: etcdWritable },
   { name: 'etcd-data', title: 'etcd holds a Calico', side: 'source', waivable: false, look: etcdData },
   { name: 'etcd-lock', title: 'Calico uses this etcd, and nobody has locked it', side: 'source', look: etcdLock },
   {
@@ -39,6 +40,12 @@ function etcdReachable(context: CheckContext): Finding {
 function kubernetesReachable(context: CheckContext): Finding {
   if (!context.reachable('target')) return { outcome: 'fail', found: context.unreachableBecause('target') };
   return pass(`Kubernetes ${context.kubernetesVersion || 'of unknown version'} at ${context.kubernetes().server}`);
+}
+
+function etcdWritable(context: CheckContext): Finding {
+  const { notWritable } = context.read();
+  if (notWritable === undefined) return pass('its user may write, and it has room');
+  return { outcome: 'fail', found: notWritable, expected: 'an etcd that takes the lock, and gives it back' };
 }
 
 function etcdData(context: CheckContext): Finding {

@@ -74,14 +74,6 @@ const families: Refusals[] = [
     fix: 'find out who wrote them; what nobody needs goes with "etcdctl del <key>" after a snapshot',
   },
   {
-    name: 'kinds-served',
-    title: 'The target has a place for every kind',
-    category: 'not-served',
-    one: 'object of a kind that the target does not serve',
-    many: 'objects of a kind that the target does not serve',
-    fix: 'move to a Calico version that has this kind, or delete the objects',
-  },
-  {
     name: 'node-status',
     title: 'No node status reports are left behind',
     category: 'node-status',

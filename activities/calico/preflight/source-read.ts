@@ -13,6 +13,8 @@ export interface SourceRead {
   lock: LockState | 'unreadable';
   lockError?: string;
   calicoVersion?: string;
+  /** Why the lock could not be set; undefined when it could. */
+  notWritable?: string;
   exported: CalicoExport;
 }
 
@@ -22,7 +24,17 @@ export async function readSource(etcd: EtcdDatastore, prefix: string, signal: Ab
   const entries: EtcdEntry[] = [];
   for await (const page of etcd.readAll(prefix, revision, { signal })) entries.push(...page.entries);
   const exported = exportEntries(entries, { prefix, revision });
-  return { version, revision, keys: entries.length, ...lockOf(entries, prefix), exported };
+  const notWritable = await whyNotWritable(etcd, prefix);
+  return { version, revision, keys: entries.length, ...lockOf(entries, prefix), notWritable, exported };
+}
+
+async function whyNotWritable(etcd: EtcdDatastore, prefix: string): Promise<string | undefined> {
+  try {
+    await etcd.requireWritable(clusterInformationKey(prefix));
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function lockOf(entries: EtcdEntry[], prefix: string): Pick<SourceRead, 'lock' | 'lockError' | 'calicoVersion'> {

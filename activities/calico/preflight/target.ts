@@ -2,7 +2,9 @@
 import { counted, pass, type Finding } from '../../preflight/check';
 import { isObject, type JsonObject } from '../json';
 import { builtInTiers } from '../kubernetes/calicos-doing';
-import { keyOf, presentNodes, presentObjects, type PresentObject } from '../kubernetes/present';
+import { newerKinds } from '../kubernetes/crds';
+import { crdName, resourcePath } from '../kubernetes/paths';
+import { clusterInformation, keyOf, presentNodes, presentObjects, type PresentObject } from '../kubernetes/present';
 import { describeObject } from '../model/desired';
 import { differences } from '../model/compare';
 import { crdKinds } from '../model/kinds';
@@ -19,7 +21,14 @@ export const targetChecks: CalicoCheck[] = [
     look: datastoreKind,
   },
   { name: 'crds', title: "Calico's definitions are there, or in the manifest", side: 'target', look: crds },
-  { name: 'target-lock', title: 'No Calico uses the Kubernetes datastore yet', side: 'target', look: targetLock },
+  {
+    name: 'kinds-served',
+    title: 'The target has a place for every kind',
+    side: 'both',
+    waivable: false,
+    look: kindsServed,
+  },
+  { name: 'target-lock', title: 'No Calico uses the Kubernetes datastore yet', side: 'both', look: targetLock },
   {
     name: 'target-objects',
     title: 'What is there already is what would be written',
@@ -46,21 +55,44 @@ async function datastoreKind(context: CheckContext): Promise<Finding> {
 
 async function crds(context: CheckContext): Promise<Finding> {
   const present = await context.crds();
-  const brought = new Set(context.input.manifests?.kubernetes.crds ?? []);
-  const names = crdKinds.map(({ plural }) => `${plural}.crd.projectcalico.org`);
-  const bad = names.flatMap((name) => {
+  const brought = broughtCrds(context);
+  const names = crdKinds.map(({ plural }) => crdName(plural));
+  const bad = crdKinds.flatMap(({ kind, plural }) => {
+    const name = crdName(plural);
     const crd = present.get(name);
-    if (!crd) return brought.has(name) ? [] : [`${name} is missing`];
+    // What an older Calico does not have is of consequence only where there are objects of it: kinds-served.
+    if (!crd) return brought.has(name) || newerKinds.has(kind) ? [] : [`${name} is missing`];
     const why = whyUnusable(crd);
     return why === undefined ? [] : [`${name} ${why}`];
   });
   const there = names.filter((name) => present.has(name)).length;
-  if (bad.length === 0) return pass(`${there} of ${names.length} are there, the manifest brings the others`);
+  const coming = names.filter((name) => !present.has(name) && brought.has(name)).length;
+  if (bad.length === 0) return pass(`${there} of ${names.length} are there, the manifest brings ${coming}`);
   return {
     outcome: 'fail',
     found: firstOf(bad),
     expected: `all ${names.length} of them, established, or in the manifest for Kubernetes`,
     fix: 'kubectl apply --server-side -f <the CRDs of this version of Calico>; one that is being deleted: wait until it is gone',
+  };
+}
+
+function broughtCrds({ input }: CheckContext): Set<string> {
+  return new Set(input.manifests?.kubernetes.crds ?? []);
+}
+
+/** An object without a place would stop the import under the lock. */
+async function kindsServed(context: CheckContext): Promise<Finding> {
+  const { objects } = await context.desired();
+  const present = await context.crds();
+  const brought = broughtCrds(context);
+  const homeless = objects.filter(({ plural }) => !present.has(crdName(plural)) && !brought.has(crdName(plural)));
+  if (homeless.length === 0) return pass('it has');
+  const kinds = new Set(homeless.map(({ plural }) => crdName(plural)));
+  return {
+    outcome: 'fail',
+    found: `${counted(homeless.length, 'object')} of kinds without a definition (${firstOf([...kinds])}): ${firstOf(homeless.map(describeObject))}`,
+    expected: 'a definition on the cluster or in the manifest for Kubernetes, for every kind that there are objects of',
+    fix: 'move to a version of Calico that has these kinds, or delete the objects with calicoctl',
   };
 }
 
@@ -79,11 +111,22 @@ function whyUnusable(crd: JsonObject): string | undefined {
 }
 
 async function targetLock(context: CheckContext): Promise<Finding> {
-  const path = '/apis/crd.projectcalico.org/v1/clusterinformations/default';
+  const path = resourcePath({ plural: clusterInformation, name: 'default' });
   const live = await context.kubernetes().get(path);
   if (!live) return pass('it has no ClusterInformation yet');
   const { datastoreReady, calicoVersion } = member(live, 'spec');
   if (datastoreReady === false) {
+    const { objects } = await context.desired();
+    const wanted = objects.find(({ plural }) => plural === clusterInformation);
+    const [first] = wanted ? differences(wanted.body, live) : [];
+    if (first !== undefined && context.input.plan.existing === 'stop') {
+      return {
+        outcome: 'fail',
+        found: `there is a locked one of another cluster, or of an import that was not ended (${first})`,
+        expected: 'no ClusterInformation, or a locked one of this cluster',
+        fix: 'kubectl delete clusterinformations.crd.projectcalico.org default  # when nothing uses it; or "existing": "replace" in the plan',
+      };
+    }
     return {
       outcome: 'warn',
       found: 'there is a locked one, of an earlier migration or import',

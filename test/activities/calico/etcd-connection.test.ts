@@ -208,6 +208,19 @@ describe("with etcd's own users", () => {
     ]);
   });
 
+  it('finds that out without writing anything', async () => {
+    const connections = new EtcdConnections(environment);
+    const trying = (username: string) =>
+      connections.with(scopeOf(username).source, async (etcd) => {
+        const before = await etcd.revision();
+        const error = await etcd.requireWritable(key('/calico')).catch((thrown: unknown) => thrown);
+        expect(await etcd.revision()).toBe(before);
+        return error;
+      });
+    expect(await trying('mover')).toBeUndefined();
+    expect(failureType(await trying('reader'))).toBe('AuthDenied');
+  });
+
   it('tells a user in the plan of an etcd without authentication', async () => {
     const open = await EtcdRig.start(environment);
     try {

@@ -260,6 +260,20 @@ describe('the lock', () => {
     await rig.cluster.change('POST', collection, { ...body, spec: { datastoreReady: true } });
     expect(called(await look(), 'target-lock').outcome).toBe('fail');
     await rig.cluster.change('PATCH', `${collection}/default`, { spec: { datastoreReady: false } }, merge);
+    expect(called(await look(), 'target-lock')).toMatchObject({
+      outcome: 'fail',
+      found: expect.stringContaining('clusterGUID') as unknown,
+    });
+    expect(called(await look({ plan: { existing: 'replace' } }), 'target-lock').outcome).toBe('warn');
+    const entries = sampleDatastore(small).entries.map(({ key, value }) => ({
+      key,
+      value: value.toString(),
+      createRevision: '1',
+      modRevision: '1',
+    }));
+    const { data } = exportEntries(entries, { prefix: '/calico', revision: '1' });
+    const [information] = desiredState(data, { policyNaming: 'prefixed', affinityLabels: false }).objects;
+    await rig.cluster.change('PATCH', `${collection}/default`, information!.body, merge);
     expect(called(await look(), 'target-lock').outcome).toBe('warn');
     await rig.cluster.change('DELETE', `${crdsPath}/clusterinformations.crd.projectcalico.org`);
     await until(
@@ -320,9 +334,39 @@ describe('the cluster', () => {
     const seen = await look({ manifests: 'none' });
     expect(called(seen, 'crds')).toMatchObject({
       outcome: 'fail',
-      found: expect.stringContaining('and 12 more') as unknown,
+      found: expect.stringContaining('and 8 more') as unknown,
     });
     expect(called(seen, 'manifests').outcome).toBe('warn');
+    expect(called(seen, 'kinds-served')).toMatchObject({
+      outcome: 'fail',
+      found: expect.stringContaining('tiers') as unknown,
+    });
+  });
+
+  it('may lack the definitions of a newer Calico, as long as there are no objects of theirs', async () => {
+    const newer = ['stagednetworkpolicies', 'stagedkubernetesnetworkpolicies', 'stagedglobalnetworkpolicies'];
+    const older = await rig.file('older.yaml', 'kubernetes', (text) =>
+      text
+        .split(/^(?=---)/m)
+        .filter((document) => !newer.some((plural) => document.includes(`name: ${plural}.crd.projectcalico.org`)))
+        .join(''),
+    );
+    const manifests = await rig.manifests({ kubernetes: older });
+    expect(manifests.kubernetes.crds).toHaveLength(19);
+    const seen = await look({ manifests });
+    expect(called(seen, 'crds').outcome).toBe('pass');
+    expect(called(seen, 'kinds-served')).toMatchObject({
+      outcome: 'fail',
+      found: expect.stringContaining('Staged') as unknown,
+    });
+
+    const prefix = '/older';
+    const kept = sampleDatastore({ ...small, prefix }).entries.filter(
+      ({ key }) => !newer.some((plural) => key.includes(`/${plural}/`)),
+    );
+    for (const { key, value } of kept) await rig.etcd.put(key).value(value);
+    const without = await look({ manifests, prefix });
+    expect(called(without, 'kinds-served')).toMatchObject({ outcome: 'pass' });
   });
 
   it('must not keep Calico by its native definitions', async () => {
