@@ -2,8 +2,7 @@
 import type { Block, Inline, Section, Text } from './document';
 import { escapeHtml } from './escape-html';
 import { formatTime } from './quantities';
-import { lastHeardOf } from './reading';
-import { downtimeWords } from './reading';
+import { downtimeWords, lastHeardOf } from './reading';
 import { composeReport } from './report';
 import { stylesheet } from './stylesheet';
 import { renderTimeline } from './timeline';

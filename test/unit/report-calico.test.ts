@@ -57,6 +57,13 @@ function calicoJournal(change: Partial<Journal> = {}): Journal {
 }
 
 describe('the report of a Calico migration', () => {
+  it('does not say that Calico serves from Kubernetes when it went back after the unlock and something was given up', () => {
+    const back = { startedAt: at('14:06:00'), reason: 'pods fail', steps: [] };
+    const text = renderReport(calicoJournal({ outcome: undefined, phase: 'failed', rollback: back }));
+    expect(text).not.toContain('serves from Kubernetes');
+    expect(text).toContain('etcd was unlocked again');
+  });
+
   const report = renderReport(calicoJournal());
 
   it('has sections of its own, and those of every report under the usual numbers', () => {

@@ -76,10 +76,10 @@ function documentRow(journal: Journal, [title, ...ids]: (typeof documentSteps)[n
   ];
 }
 
-function unlocked({ downtime, pointOfNoReturnAt, outcome }: Journal): string {
+function unlocked({ downtime, pointOfNoReturnAt, rollback }: Journal): string {
   if (!downtime) return 'nothing was ever locked';
   if (!downtime.endedAt) return 'not yet';
-  return pointOfNoReturnAt && outcome !== 'rolled-back'
+  return pointOfNoReturnAt && !rollback
     ? 'Calico serves from Kubernetes'
     : 'etcd was unlocked again instead, by going back';
 }
