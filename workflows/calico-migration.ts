@@ -113,8 +113,9 @@ async function moveUnderLock(migration: CalicoMigration): Promise<void> {
       running: true,
     });
     await runbook.gate('unlock', unlockEvidence(migration));
-    // The gate may have been open for hours.
-    await requireNoDrift(migration, 'drift-again');
+    // The gate may have been open for hours, and so may a pause be; it is waited for here, where the clock still runs: after this nothing may wait.
+    do await requireNoDrift(migration, 'drift-again');
+    while (await runbook.whilePaused());
     runbook.pointOfNoReturn();
   });
 }

@@ -7,7 +7,8 @@ export const gateWords: Record<GateName, string> = {
   cutover: 'approve to stop writes and move the data now, reject to undo the preparation',
   'stop-writes': 'approve when nothing writes to the source any more, reject to undo',
   'switch-application': 'approve when the application uses the new side, reject to undo',
-  'apply-manifest': 'approve when Calico is configured for the Kubernetes datastore and rolled out, reject to undo',
+  'apply-manifest':
+    'approve when Calico is configured as the gate says and rolled out, reject to undo (when going back: to be asked again)',
   unlock: 'approve to unlock the Kubernetes datastore: after it there is no loss-free way back; reject to undo',
   'continue-after-breach': 'approve to go on in spite of the breach, reject to be asked for the way back',
   accept: 'approve to keep the new side for good, reject to keep watching',

@@ -149,6 +149,8 @@ async function freezeMoveAndSwitch(migration: PostgresMigration): Promise<void> 
     await needed(strategies[plan.strategy], 'strategy').underFence(migration);
     await validate(migration);
     await switchApplication(migration);
+    // Here, where the clock still runs: after this nothing may wait.
+    await runbook.whilePaused();
     runbook.pointOfNoReturn();
   });
 }

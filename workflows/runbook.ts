@@ -207,9 +207,12 @@ export class Runbook extends Logbook {
     return this.journal.paused !== undefined;
   }
 
-  async whilePaused(): Promise<void> {
-    if (!this.paused || this.rollingBack) return;
+  /** @returns whether there was a pause to wait for. Who goes back or ends, by a cancellation too, waits for no resume. */
+  async whilePaused(): Promise<boolean> {
+    if (this.rollingBack || this.ending) delete this.journal.paused;
+    if (!this.paused) return false;
     await this.wait(() => !this.paused, `Paused by ${this.journal.paused?.by}: waiting for resume`);
+    return true;
   }
 
   // ---- gates ---------------------------------------------------------------------------------------------------
@@ -294,6 +297,7 @@ export class Runbook extends Logbook {
   async unwind(reason: string, mark = 0): Promise<string[]> {
     return CancellationScope.nonCancellable(async () => {
       this.rollingBack = true;
+      delete this.journal.paused;
       this.journal.reason = reason;
       this.phase('rolling-back');
       this.show();

@@ -1,6 +1,14 @@
 // Going back from a Calico migration: the exact undos of every step before the point of no return, and the procedure after it.
 import type { MigrationActivities } from '../../activities';
-import { approveSignal, rejectSignal, retrySignal, rollbackSignal, skipSignal } from '../../workflows/messages';
+import {
+  approveSignal,
+  pauseSignal,
+  rejectSignal,
+  resumeSignal,
+  retrySignal,
+  rollbackSignal,
+  skipSignal,
+} from '../../workflows/messages';
 import { gateOpen, phaseIs, startWorkflowServer, until, type WorkflowServer } from '../fixtures/workflow-rig';
 
 let server: WorkflowServer;
@@ -242,6 +250,78 @@ describe('the time under the lock', () => {
     }));
 });
 
+describe('a pause', () => {
+  it('that comes in the last moment is waited for before the point of no return, and etcd is looked at once more', () =>
+    server.withWorker(async ({ startCalico, world }) => {
+      const handle = await startCalico({
+        gates: { start: 'auto', cutover: 'auto', accept: 'auto', 'retire-source': 'auto' },
+      });
+      await until(handle, gateOpen('unlock'));
+      world.hold('findEtcdDrift');
+      const before = world.calls.length;
+      await handle.signal(approveSignal, { gate: 'unlock', by: 'anna' });
+      await until(handle, () => world.calls.slice(before).includes('findEtcdDrift'));
+      await handle.signal(pauseSignal, { by: 'ben' });
+      world.release('findEtcdDrift');
+      const status = await until(
+        handle,
+        ({ steps }) => steps.at(-1)?.id === 'drift-again' && steps.at(-1)?.state === 'done',
+      );
+      expect(status).toMatchObject({ paused: { by: 'ben' } });
+      expect(status.pointOfNoReturnAt).toBeUndefined();
+      await handle.signal(resumeSignal, { by: 'ben' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      const sinceGate = withoutLooks(world.calls.slice(before));
+      expect(sinceGate.slice(0, 3)).toEqual(['findEtcdDrift', 'findEtcdDrift', 'unlockKubernetes']);
+    }));
+
+  it('in the last moment does not stop the clock of the lock', () =>
+    server.withWorker(async ({ startCalico, world }) => {
+      const handle = await startCalico({ gates: { start: 'auto', cutover: 'auto' }, maxLocked: '10s' });
+      await until(handle, gateOpen('unlock'));
+      const before = world.calls.length;
+      world.hold('findEtcdDrift');
+      await handle.signal(approveSignal, { gate: 'unlock', by: 'anna' });
+      await until(handle, () => world.calls.slice(before).includes('findEtcdDrift'));
+      await handle.signal(pauseSignal, { by: 'ben' });
+      world.release('findEtcdDrift');
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      expect(world.calls).not.toContain('unlockKubernetes');
+      expect(withoutLooks(world.calls).slice(-undoAll.length)).toEqual(undoAll);
+    }));
+
+  it.each(['importCalico', 'unlockKubernetes'] as const)(
+    'does not hold up who cancels during %s: nobody has to resume for the cluster to be unlocked',
+    (step) =>
+      server.withWorker(async ({ startCalico, world }) => {
+        world.hold(step);
+        const handle = await startCalico({ gates: 'auto' });
+        await until(handle, () => world.calls.includes(step));
+        await handle.signal(pauseSignal, { by: 'ben' });
+        await until(handle, ({ paused }) => paused !== undefined);
+        await handle.cancel();
+        await until(handle, () => world.calls.includes(`${step}~`));
+        world.release(step);
+        await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+        expect((await until(handle, () => true)).paused).toBeUndefined();
+        expect(world.calls).toContain(step === 'importCalico' ? 'unlockEtcd' : 'unlockKubernetes');
+      }),
+  );
+
+  it('before the lock and a rollback then: nothing was ever locked', () =>
+    server.withWorker(async ({ startCalico, world }) => {
+      world.hold('etcdLockState');
+      const handle = await startCalico({ gates: 'auto' });
+      await until(handle, () => world.calls.includes('etcdLockState'));
+      await handle.signal(pauseSignal, { by: 'ben' });
+      world.release('etcdLockState');
+      await until(handle, ({ steps }) => steps.at(-1)?.id === 'lock-state' && steps.at(-1)?.state === 'done');
+      await handle.signal(rollbackSignal, { by: 'ben', reason: 'not tonight' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      expect((await until(handle, () => true)).downtime).toBeUndefined();
+    }));
+});
+
 describe('a write to etcd in spite of the lock', () => {
   const drift = {
     harmless: 3,
@@ -311,10 +391,38 @@ describe('after the point of no return', () => {
       expect(withoutLooks(world.calls.slice(before)).filter((name) => !name.endsWith('~'))).toEqual(back);
       expect(world.inputs.get('removeImported')).toMatchObject({ alsoNew: true });
       expect(world.inputs.get('lockKubernetes')).not.toHaveProperty('file');
-      const { downtime } = await until(handle, () => true);
+      const { downtime, steps } = await until(handle, () => true);
       expect(downtime?.endedAt).toBeDefined();
+      // Where the unlock never worked, the cluster was locked all the time.
+      const since = steps.find(({ id }) => id === (at === 'unlock' ? 'lock-source' : 'back-lock-target'))?.startedAt;
+      expect(Date.parse(downtime?.startedAt ?? '') - Date.parse(since ?? '')).toBeLessThan(100);
     }),
   );
+
+  it('words that were still being looked at when the migration ended do not send it back', () =>
+    server.withWorker(async ({ startCalico, world }) => {
+      world.hold('watchCalico');
+      const handle = await startCalico({ gates: { start: 'auto', cutover: 'auto', unlock: 'auto', accept: 'auto' } });
+      await until(handle, phaseIs('monitor'));
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
+      await until(handle, ({ loss }) => loss !== undefined);
+      world.release('watchCalico');
+      await until(handle, gateOpen('retire-source'));
+      world.hold('measureDivergence');
+      world.hold('findKubernetesLeftovers');
+      const held = world.hold('etcdLockState');
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no' });
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'no', words: 'lose 12 changes' });
+      const looked = world.calls.filter((name) => name === 'etcdLockState').length;
+      await handle.signal(approveSignal, { gate: 'retire-source', by: 'ben' });
+      await until(handle, () => world.calls.filter((name) => name === 'etcdLockState').length > looked);
+      world.release('measureDivergence');
+      const { refused } = await until(handle, (status) => status.refused.length > 2);
+      expect(refused.at(-1)?.why).toContain('ending already');
+      held.release();
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      expect(world.calls).not.toContain('removeImported');
+    }));
 
   it('words of figures that nobody has measured are refused with the figures', () =>
     server.withWorker(async ({ startCalico, world }) => {

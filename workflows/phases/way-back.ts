@@ -37,6 +37,12 @@ export class WayBack {
       const request = this.asked.shift();
       if (!request) continue;
       const { by, reason, words } = request;
+      // It came while another was measured, and the migration has come to its end meanwhile.
+      if (runbook.ending) {
+        refuse(runbook.journal, 'rollback', 'the migration is going back or ending already', by);
+        runbook.show();
+        continue;
+      }
       const { loss } = runbook.journal;
       if (loss && words?.trim() === loss.words && runbook.now().getTime() - Date.parse(loss.measuredAt) < freshMs) {
         runbook.ending = true;

@@ -53,11 +53,13 @@ export async function lockSource(migration: CalicoMigration): Promise<void> {
   );
   const before = needed(found, 'lock state').state;
   migration.lockBefore = before;
-  beginDowntime(migration);
   await runbook.step(
     'lock-source',
     'Lock the etcd datastore',
-    () => run('brisk', 'Lock etcd').lockEtcd({ scope, before }),
+    () => {
+      beginDowntime(migration);
+      return run('brisk', 'Lock etcd').lockEtcd({ scope, before });
+    },
     {
       downtime: true,
       undoTitle: 'Unlock the etcd datastore again',

@@ -9,8 +9,8 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
   const { application } = plan;
   runbook.phase('freeze');
-  beginDowntime(migration);
   if (!application) {
+    beginDowntime(migration);
     runbook.compensate(
       'stop-writes',
       'Say that the source takes writes again',
@@ -30,13 +30,15 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
   await runbook.step(
     'maintenance-mode',
     'Put the application into maintenance mode',
-    () =>
-      run('application', 'POST /admin/maintenance-mode').setMaintenanceMode({
+    () => {
+      beginDowntime(migration);
+      return run('application', 'POST /admin/maintenance-mode').setMaintenanceMode({
         application,
         enabled: true,
         migration: scope.migration,
         reason: `migration ${plan.name}`,
-      }),
+      });
+    },
     {
       downtime: true,
       undoTitle: 'Take the application back to normal mode on the source',
