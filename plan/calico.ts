@@ -1,7 +1,7 @@
 // The plan of a Calico migration from the etcdv3 datastore to the Kubernetes datastore, with every default spelled out.
 import { z } from 'zod';
 import { durationSchema } from './duration';
-import { gatesSchema } from './gates';
+import { gatesSchema, ruleOf } from './gates';
 import { secretReferenceSchema } from './reference';
 import { decisionSchema, planNameSchema } from './runbook';
 
@@ -44,7 +44,7 @@ const targetSchema = z.union(
 );
 export type CalicoTarget = z.infer<typeof targetSchema>;
 
-export const calicoPlanSchema = z.strictObject({
+const planSchema = z.strictObject({
   name: planNameSchema,
   source: sourceSchema,
   target: targetSchema,
@@ -77,6 +77,17 @@ export const calicoPlanSchema = z.strictObject({
   waivers: z.record(z.string(), z.string().min(3)).default({}),
   monitor: durationSchema.default('24h'),
   retainSource: durationSchema.default('30d'),
+});
+
+export const calicoPlanSchema = planSchema.superRefine(({ manifests, gates }, context) => {
+  if (manifests || ruleOf(gates, 'apply-manifest') !== 'auto') return;
+  context.addIssue({
+    code: 'custom',
+    path: ['gates'],
+    input: gates,
+    message:
+      'expected people at the gate "apply-manifest", or "manifests" in the plan: otherwise nobody configures Calico for the datastore that is then unlocked',
+  });
 });
 
 /** A plan as the operator writes it: only `name`, `source.endpoints` and `target` are required. */

@@ -58,8 +58,17 @@ describe('a Calico plan', () => {
   });
 
   it('may pass the gates of Calico by itself, or ask two people to unlock', () => {
-    expect(issuesOf({ gates: { unlock: { approvers: 2 }, 'apply-manifest': 'auto' } })).toBe('no issue');
+    const manifests = { kubernetes: 'calico.yaml', etcd: 'calico-etcd.yaml' };
+    expect(issuesOf({ manifests, gates: 'auto' })).toBe('no issue');
+    expect(issuesOf({ gates: { unlock: { approvers: 2 }, cutover: 'auto' } })).toBe('no issue');
   });
+
+  it.each(['auto', { 'apply-manifest': 'auto' }])(
+    'may not pass %j by itself where nobody else configures Calico: the wrong side would be unlocked',
+    (gates) => {
+      expect(issuesOf({ gates })).toMatch(/plan\.gates: .*people at the gate "apply-manifest"/);
+    },
+  );
 
   it('is told from a PostgreSQL plan by its endpoints', () => {
     expect(isCalicoPlan(smallest)).toBe(true);
