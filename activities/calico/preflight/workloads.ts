@@ -4,6 +4,7 @@ import { counted, pass, type Finding } from '../../preflight/check';
 import type { JsonObject } from '../json';
 import { contentDifferences } from '../switch/content';
 import { Discovery } from '../switch/discovery';
+import { droppedBy } from '../switch/last-applied';
 import { titleOf, type ManifestObject } from '../switch/manifest';
 import { isCrd } from '../switch/apply';
 import { lookAt } from '../switch/rollout';
@@ -133,7 +134,9 @@ async function etcdManifest(context: CheckContext): Promise<Finding> {
   const missing: string[] = [];
   const { refused, differences } = await dryRun(context, objects, (object, live, after) => {
     if (!live) missing.push(titleOf(object));
-    return live ? contentDifferences(live, after).map((difference) => `${titleOf(object)}: ${difference}`) : [];
+    if (!live) return [];
+    const removed = droppedBy(object.body, live).map((path) => `${path} would go`);
+    return [...contentDifferences(live, after), ...removed].map((difference) => `${titleOf(object)}: ${difference}`);
   });
   const workloads = objects.filter((object) => isWorkload(object) && missing.includes(titleOf(object)));
   if (refused.length > 0 || workloads.length > 0) {

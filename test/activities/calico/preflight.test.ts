@@ -482,6 +482,19 @@ describe('the manifests', () => {
     });
   });
 
+  it('are told to lack what the cluster was given, which the way back would take away', async () => {
+    const pristine = await rig.file('pristine.yaml', 'etcd', (text) =>
+      text.replace(/ +- name: SLEEP\n +value: 'false'\n/, '').replace(/ +veth_mtu: '0'\n/, ''),
+    );
+    const seen = await look({ manifests: await rig.manifests({ etcd: pristine }) });
+    const { outcome, found } = called(seen, 'etcd-manifest');
+    expect(outcome).toBe('warn');
+    expect(found).toContain('ConfigMap kube-system/calico-config: data.veth_mtu would go');
+    expect(found).toContain(
+      'DaemonSet kube-system/calico-node: spec.template.spec.initContainers[install-cni].env[SLEEP] would go',
+    );
+  });
+
   it('are of one version, that of the source', async () => {
     const newer = await rig.file('newer.yaml', 'kubernetes', (text) => text.replaceAll('v3.30.3', 'v3.32.1'));
     const seen = await look({ manifests: await rig.manifests({ kubernetes: newer }) });
