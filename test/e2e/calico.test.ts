@@ -1,6 +1,8 @@
 // The Calico migration on real servers, by a worker process that has only the rights of rbac.yaml: moved as the README says, refused with
 // names, rolled back from every phase. The judge reads both sides by itself.
+import { Cluster } from '../../examples/calico/cluster';
 import { mendSampleDatastore, type Spoilt } from '../../examples/calico/sample-datastore';
+import { workerAccount } from '../../examples/calico/seed-cluster';
 import { approveSignal, rejectSignal, rollbackSignal, statusQuery } from '../../workflows/messages';
 import { installDefinitions } from '../fixtures/calico-fresh';
 import { begun, calicoGroup, CalicoWorld, finished, reportOf, seen } from '../fixtures/calico-world';
@@ -16,6 +18,36 @@ const rollBack = (handle: MigrationHandle, words?: string): Promise<void> =>
   handle.signal(rollbackSignal, { by: 'anna', reason: 'trying the way back', ...(words ? { words } : {}) });
 
 const merge = 'application/merge-patch+json';
+
+describe('this world', () => {
+  beforeAll(() => world.fresh());
+
+  it('has a judge that sees what is not moved, what is new and what is changed', async () => {
+    expect(await world.afterMove({})).not.toEqual([]);
+    await world.etcd.put('/calico/ipam/v2/handle/new').value('{}');
+    const annotations = { 'projectcalico.org/IPv4Address': null };
+    const [node = ''] = [...world.before.cluster.keys()].flatMap((what) => /^node "(.*)"$/.exec(what)?.[1] ?? []);
+    await world.cluster.change('PATCH', `/api/v1/nodes/${node}`, { metadata: { annotations } }, merge);
+    const workload = '/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node';
+    await world.cluster.change('PATCH', workload, { spec: { minReadySeconds: 7 } }, merge);
+    await installDefinitions(world.cluster);
+    const found = (await world.afterWayBack()).join('\n');
+    for (const what of ['handle/new is new', node, 'calico-node', 'definition "ippools']) expect(found).toContain(what);
+  });
+
+  it('has a worker that may do what a migration needs, and nothing else', async () => {
+    const account = new Cluster(world.kubernetes.kubeconfig(workerAccount.name));
+    expect((await account.ask('GET', '/api/v1/nodes')).status).toBe(200);
+    for (const [method, path] of [
+      ['GET', '/api/v1/secrets'],
+      ['DELETE', '/api/v1/nodes/any'],
+      ['DELETE', '/api/v1/namespaces/default'],
+      ['DELETE', '/apis/apps/v1/namespaces/kube-system/daemonsets/other'],
+    ] as const)
+      expect((await account.ask(method, path)).status).toBe(403);
+    account.close();
+  });
+});
 
 describe('a rollback', () => {
   beforeAll(() => world.fresh());
