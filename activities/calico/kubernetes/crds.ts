@@ -117,10 +117,13 @@ function requireAll(wanted: Map<string, JsonObject>, present: Map<string, JsonOb
   );
 }
 
+/** Versions and schemas of two definitions, the same kind's. */
+export function hasSameSchema(wanted: JsonObject, live: JsonObject): boolean {
+  return equalJson(readDefinition(wanted).versions, readDefinition(live).versions);
+}
+
 function noteOn(name: string, wanted: JsonObject | undefined, live: JsonObject): string[] {
-  if (!wanted) return [];
-  const { versions } = readDefinition(wanted);
-  if (equalJson(versions, readDefinition(live).versions)) return [];
+  if (!wanted || hasSameSchema(wanted, live)) return [];
   return [
     `The CRD ${name} is there with another schema than the manifest's, and stays so until the manifest is applied.`,
   ];

@@ -4,7 +4,7 @@ import type { Check } from '../../../journal/types';
 import type { ContextCheck } from '../../preflight/check';
 import type { CalicoDependencies } from '../dependencies';
 import { isObject, type JsonObject } from '../json';
-import type { KubernetesApi } from '../kubernetes/connection';
+import type { KubernetesApi, ListOptions } from '../kubernetes/connection';
 import { desiredState, type DesiredState } from '../model/desired';
 import type { ManifestObject } from '../switch/manifest';
 import { appliedObjects } from '../switch/without-secrets';
@@ -89,8 +89,10 @@ export class CheckContext {
     return this.named('/apis/apiextensions.k8s.io/v1/customresourcedefinitions');
   }
 
+  /** Their metadata. */
   nodes(): Promise<Map<string, JsonObject>> {
-    return this.named('/api/v1/nodes');
+    // A node names all its images: some ten kilobytes each that nobody asks for.
+    return this.named('/api/v1/nodes', { metadataOnly: true });
   }
 
   namespaces(): Promise<Map<string, JsonObject>> {
@@ -115,10 +117,10 @@ export class CheckContext {
     return reading;
   }
 
-  private named(path: string): Promise<Map<string, JsonObject>> {
+  private named(path: string, options: ListOptions = {}): Promise<Map<string, JsonObject>> {
     return this.once(path, async () => {
       const found = new Map<string, JsonObject>();
-      for await (const item of this.kubernetes().list(path)) {
+      for await (const item of this.kubernetes().list(path, options)) {
         const { name } = member(item, 'metadata');
         if (typeof name === 'string' && isObject(item)) found.set(name, item);
       }

@@ -2,12 +2,13 @@
 import { counted, pass, type Finding } from '../../preflight/check';
 import { isObject, type JsonObject } from '../json';
 import { builtInTiers } from '../kubernetes/calicos-doing';
-import { newerKinds } from '../kubernetes/crds';
+import { hasSameSchema, newerKinds } from '../kubernetes/crds';
 import { crdName, resourcePath } from '../kubernetes/paths';
 import { clusterInformation, keyOf, presentNodes, presentObjects, type PresentObject } from '../kubernetes/present';
 import { describeObject } from '../model/desired';
 import { differences } from '../model/compare';
 import { crdKinds } from '../model/kinds';
+import { isCrd } from '../switch/apply';
 import { member } from '../switch/workload';
 import type { CalicoCheck, CheckContext } from './context';
 import { firstOf } from './refusals';
@@ -67,7 +68,20 @@ async function crds(context: CheckContext): Promise<Finding> {
   });
   const there = names.filter((name) => present.has(name)).length;
   const coming = names.filter((name) => !present.has(name) && brought.has(name)).length;
-  if (bad.length === 0) return pass(`${there} of ${names.length} are there, the manifest brings ${coming}`);
+  if (bad.length === 0) {
+    const other = (await context.manifest('kubernetes'))
+      .filter(isCrd)
+      .filter(({ name, body }) => names.includes(name) && !hasSameSchema(body, present.get(name) ?? body))
+      .map(({ name }) => name);
+    if (other.length === 0) return pass(`${there} of ${names.length} are there, the manifest brings ${coming}`);
+    return {
+      outcome: 'warn',
+      found: `${counted(other.length, 'definition')} on the cluster with another schema than the manifest's: ${firstOf(other)}`,
+      expected:
+        'those of this version: the import goes by what is there, and fails its validation where that drops a field',
+      fix: 'kubectl apply --server-side -f <the CRDs of this version of Calico>',
+    };
+  }
   return {
     outcome: 'fail',
     found: firstOf(bad),

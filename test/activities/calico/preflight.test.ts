@@ -399,6 +399,16 @@ describe('the cluster', () => {
       return all.every((items) => items !== undefined);
     });
     await until('all are established', async () => called(await look(), 'crds').outcome === 'pass');
+    const sets = calicoCrds().find(({ spec }) => JSON.stringify(spec).includes('"globalnetworksets"'))!;
+    const { versions } = sets.spec as { versions: JsonObject[] };
+    const closed = { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object' } } } };
+    const setsPath = `${crdsPath}/globalnetworksets.crd.projectcalico.org`;
+    await rig.cluster.change('PATCH', setsPath, { spec: { versions: [{ ...versions[0], schema: closed }] } }, merge);
+    expect(called(await look(), 'crds')).toMatchObject({
+      outcome: 'warn',
+      found: expect.stringMatching(/^1 definition .* globalnetworksets/) as unknown,
+    });
+    await rig.cluster.change('PATCH', setsPath, { spec: { versions } }, merge);
     const entries = sampleDatastore(small).entries.map(({ key, value }) => ({
       key,
       value: value.toString(),
