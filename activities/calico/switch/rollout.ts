@@ -6,7 +6,7 @@ import type { KubernetesApi } from '../kubernetes/connection';
 import { Discovery } from './discovery';
 import { titleOf, type ManifestObject } from './manifest';
 import type { WorkloadState } from './types';
-import { isWorkload, member, otherDatastore, type Datastore } from './workload';
+import { calicoNodeOf, isWorkload, member, otherDatastore, type Datastore } from './workload';
 
 export interface WorkloadLook extends WorkloadState {
   /** What is still missing: "2 of 5 pods are of the new template"; undefined when the rollout is complete. */
@@ -49,6 +49,9 @@ export function lookAt(name: string, live: JsonObject | undefined, expected: Dat
       lagging: `the controller has not looked at it yet (generation ${seen} of ${numberOf(generation)})`,
     };
   }
+  // calico-node-windows may have no node; calico-node itself without one means that nobody has counted, or that no node runs Calico.
+  if (live.kind === 'DaemonSet' && desired === 0 && calicoNodeOf(live) && !/windows/i.test(name))
+    return { ...state, lagging: 'it is scheduled on no node at all' };
   if (updated < desired) {
     const onDelete = member(member(live, 'spec'), 'updateStrategy').type === 'OnDelete';
     const why = onDelete ? '; its update strategy is OnDelete, so its old pods have to be deleted by hand' : '';
