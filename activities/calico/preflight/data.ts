@@ -1,7 +1,12 @@
 // Whether what would be written is accepted and makes sense: tiers, address management, sizes, namespaces.
 import { counted, pass, type Finding } from '../../preflight/check';
-import { isObject, printJson, type JsonObject } from '../json';
+import { isObject, printJson, type Json, type JsonObject } from '../json';
+import { readDefinition } from '../kubernetes/crd';
+import { crdName } from '../kubernetes/paths';
+import { misfits } from '../kubernetes/schema';
+import { describeObject } from '../model/desired';
 import { checkIpam, ipamSpecs } from '../model/ipam-check';
+import { isCrd } from '../switch/apply';
 import { member, nameOf } from '../switch/workload';
 import type { CalicoCheck, CheckContext } from './context';
 import { firstOf } from './refusals';
@@ -10,6 +15,12 @@ export const dataChecks: CalicoCheck[] = [
   { name: 'built-in-tiers', title: 'The built-in tiers are as Calico made them', side: 'source', look: builtInTiers },
   { name: 'ipam-consistent', title: 'Address management agrees with itself', side: 'source', look: ipamConsistent },
   { name: 'object-size', title: 'No object is too large for the apiserver', side: 'source', look: objectSize },
+  {
+    name: 'objects-accepted',
+    title: 'The definitions take every object as it is',
+    side: 'both',
+    look: objectsAccepted,
+  },
   { name: 'namespaces', title: 'Every namespace that is needed is there', side: 'both', look: namespaces },
 ];
 
@@ -84,6 +95,38 @@ function annotationBytes(body: JsonObject): number {
     (sum, [name, text]) => sum + Buffer.byteLength(name) + (typeof text === 'string' ? Buffer.byteLength(text) : 0),
     0,
   );
+}
+
+/** What is dropped or refused would stop the migration under the lock. A definition that is there counts before that of the manifest, as in the import. */
+async function objectsAccepted(context: CheckContext): Promise<Finding> {
+  const { objects } = await context.desired();
+  const brought = new Map((await context.manifest('kubernetes')).filter(isCrd).map(({ name, body }) => [name, body]));
+  const present = await context.crds();
+  const schemas = new Map<string, Json | undefined>();
+  const schemaOf = (plural: string): Json | undefined => {
+    const name = crdName(plural);
+    if (!schemas.has(name)) schemas.set(name, specSchema(present.get(name) ?? brought.get(name)));
+    return schemas.get(name);
+  };
+  const found = objects.flatMap((object) => {
+    const [first] = misfits(object.body.spec, schemaOf(object.plural), 'spec');
+    return first === undefined ? [] : [`${describeObject(object)}: ${first}`];
+  });
+  if (found.length === 0) return pass(`${counted(objects.length, 'object')} of ${counted(schemas.size, 'kind')}`);
+  return {
+    outcome: 'fail',
+    found: `${counted(found.length, 'object')}: ${firstOf(found)}`,
+    expected:
+      'objects that the cluster keeps as they are; an older or a newer Calico may have written others into etcd',
+    fix: 'calicoctl get <kind> <name> -o yaml > object.yaml, correct it, calicoctl replace -f object.yaml  # with the etcd datastore; it leaves out what it does not know',
+  };
+}
+
+function specSchema(crd: JsonObject | undefined): Json | undefined {
+  const schema = crd && readDefinition(crd).versions.find(({ name }) => name === 'v1')?.schema;
+  const whole = isObject(schema) ? schema.openAPIV3Schema : undefined;
+  const properties = isObject(whole) ? whole.properties : undefined;
+  return isObject(properties) ? properties.spec : undefined;
 }
 
 async function namespaces(context: CheckContext): Promise<Finding> {
