@@ -15,6 +15,8 @@ const outageMs = 20_000;
 const throttledMs = 120_000;
 /** An apiserver that has just started says "forbidden" to everybody until it has read its roles. */
 const startingMs = 10_000;
+/** A connection that is new cannot know whether it has just started. */
+const newMs = 3_000;
 const renewMs = 60_000;
 const itemsAPage = 500;
 
@@ -38,7 +40,7 @@ export class HttpsKubernetesApi implements KubernetesApi {
   private readonly pace = new WritePace();
   private access: Promise<Access>;
   private renewedAt = Date.now();
-  private lastOutageAt = -Infinity;
+  private lastOutageAt = Date.now() - startingMs + newMs;
 
   /** @param renew fetches the credentials as they are now; `anew`: from the plan's reference, as the former were refused */
   constructor(
