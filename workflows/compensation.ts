@@ -20,6 +20,13 @@ interface Pending {
   record?: StepRecord;
 }
 
+/** A server that comes back is noticed within a minute during the first half hour; after that, events must stay few. */
+export function pauseBeforeAnotherTry(round: number): number {
+  return round < 30
+    ? Math.min(10_000 * 2 ** round, 60_000)
+    : Math.min(600_000 * 2 ** Math.floor((round - 30) / 100), 3_600_000);
+}
+
 export class CompensationStack {
   private stack: Compensation[] = [];
   private readonly givenUp = new Set<string>();
@@ -90,11 +97,7 @@ export class CompensationStack {
 
   /** Waits, ever longer, until it is tried again by itself, or a person has it tried again or gives it up. */
   private async beforeAnotherTry({ id }: Compensation, record: StepRecord, round: number): Promise<void> {
-    // A server that comes back is noticed within a minute during the first half hour; after that, events must stay few.
-    const pauseMs =
-      round < 30
-        ? Math.min(10_000 * 2 ** round, 60_000)
-        : Math.min(600_000 * 2 ** Math.floor((round - 30) / 100), 3_600_000);
+    const pauseMs = pauseBeforeAnotherTry(round);
     const blocked = { step: record.id, failure: record.failure ?? '', skippable: true, ending: true };
     const answer = await this.book.whileBlocked(blocked, (answered) =>
       condition(answered, pauseMs, {

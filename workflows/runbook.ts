@@ -2,8 +2,9 @@
 // The journal is the single source of progress; status, details and search attributes are made from it.
 import { CancellationScope, CancelledFailure, condition, isCancellation, log, sleep } from '@temporalio/workflow';
 import type { GateRecord, Journal, StepRecord } from '../journal/types';
+import { formatDurationMs } from '../plan/duration';
 import { ruleOf, type GateName, type Gates } from '../plan/gates';
-import { CompensationStack, type Compensation } from './compensation';
+import { CompensationStack, pauseBeforeAnotherTry, type Compensation } from './compensation';
 import { close, openGate, reminderMs } from './gate';
 import { gateWords } from './gate-words';
 import { describeFailure, Logbook, type Answer } from './logbook';
@@ -29,6 +30,8 @@ export interface StepOptions<Result> {
   /** Steps whose undo must have worked (or been given up) before this one is tried. */
   undoNeeds?: string[];
   skippable?: boolean;
+  /** Blocked, it is tried again by itself as well, ever less often: an outage that passes in the night must not wait for a person. */
+  againByItself?: boolean;
   /** The application cannot write while this step runs. */
   downtime?: boolean;
   /** One line for people. */
@@ -82,7 +85,10 @@ export class Runbook extends Logbook {
         }
         record.failure = describeFailure(error);
         this.end(record, 'failed');
-        const choice = await this.blocked(record);
+        const choice = await this.blocked(
+          record,
+          options.againByItself ? pauseBeforeAnotherTry(record.retries + 3) : undefined,
+        );
         if (choice.kind === 'skip') {
           record.result = `skipped by ${choice.by}: ${choice.reason ?? ''}`;
           this.end(record, 'skipped');
@@ -96,14 +102,18 @@ export class Runbook extends Logbook {
     }
   }
 
-  private async blocked(record: StepRecord): Promise<Answer> {
+  /** @param againMs after this time nobody's answer is a retry */
+  private async blocked(record: StepRecord, againMs?: number): Promise<Answer> {
     log.warn('step blocked', { step: record.id, failure: record.failure });
     const blocked = {
       step: record.id,
-      failure: (record.failure ?? '').replace(
-        /It is tried again by itself(; [^.]*)?\./g,
-        'It was tried several times$1, then retry.',
-      ),
+      failure:
+        againMs === undefined
+          ? (record.failure ?? '').replace(
+              /It is tried again by itself(; [^.]*)?\./g,
+              'It was tried several times$1, then retry.',
+            )
+          : `${record.failure ?? ''} (tried again by itself after ${formatDurationMs(againMs)})`,
       skippable: record.skippable,
       ...(this.ending ? { ending: true } : {}),
     };
@@ -112,9 +122,14 @@ export class Runbook extends Logbook {
     try {
       for (;;) {
         const answer = await this.whileBlocked(blocked, (answered) =>
-          this.wait(answered, `Blocked at ${record.id}: retry, ${record.skippable ? 'skip, ' : ''}or rollback`),
+          this.wait(
+            answered,
+            `Blocked at ${record.id}: retry, ${record.skippable ? 'skip, ' : ''}or rollback`,
+            againMs,
+          ),
         );
         if (answer) return answer;
+        if (againMs !== undefined) return { kind: 'retry', by: 'itself' };
       }
     } finally {
       this.phase(before);

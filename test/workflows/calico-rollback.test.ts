@@ -374,6 +374,20 @@ describe('after the point of no return', () => {
       expect(await handle.result()).toMatchObject({ outcome: 'completed' });
     }));
 
+  it(
+    'an unlock that fails is tried again without anybody, and says so: an outage of the night ends with the outage',
+    () =>
+      server.withWorker(async ({ startCalico, world }) => {
+        world.failNext('unlockKubernetes');
+        const handle = await startCalico({ gates: 'auto' });
+        const { blocked } = await until(handle, ({ blocked: at }) => at?.step === 'unlock');
+        expect(blocked?.failure).toContain('(tried again by itself after 1 min)');
+        expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+        expect(world.calls.filter((name) => name === 'unlockKubernetes')).toHaveLength(2);
+      }),
+    120_000,
+  );
+
   it.each(['unlock', 'monitor'])('at %s the words that accept the loss go back, in the order of the document', (at) =>
     server.withWorker(async ({ startCalico, world }) => {
       if (at === 'unlock') world.failNext('unlockKubernetes');

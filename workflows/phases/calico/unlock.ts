@@ -30,7 +30,7 @@ export async function unlockTarget(migration: CalicoMigration): Promise<void> {
     'unlock',
     'Unlock the Kubernetes datastore',
     () => run('brisk', 'Unlock the Kubernetes datastore').unlockKubernetes({ scope }),
-    { downtime: true, describe: ({ changed }) => (changed ? 'unlocked' : 'was unlocked already') },
+    { downtime: true, againByItself: true, describe: ({ changed }) => (changed ? 'unlocked' : 'was unlocked already') },
   );
   endDowntime(migration);
 }
