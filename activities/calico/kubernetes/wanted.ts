@@ -56,7 +56,7 @@ async function readAs<Read>(
     if (!(error instanceof ExportFileError)) throw error;
     throw failure(
       'PreconditionFailed',
-      `The export file ${file.name} cannot be read: ${error.message}. Export again, or give the file that the export step stored, unchanged.`,
+      `The export file ${file.name} cannot be read at ${error.where}: found ${error.found}; expected ${error.expected}. Nothing was written. Export again, or give the file that the export step stored, unchanged.`,
     );
   }
 }
