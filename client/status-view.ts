@@ -81,11 +81,16 @@ function headLines(status: MigrationStatus, { colors, nowMs }: View): string[] {
   return lines;
 }
 
-function blockedLines({ blocked, migration }: MigrationStatus, { colors }: View): string[] {
+function blockedLines({ blocked, migration, checks }: MigrationStatus, { colors }: View): string[] {
   if (!blocked) return [];
+  const failed = blocked.step === 'preflight' ? (checks ?? []).filter(({ outcome }) => outcome === 'fail') : [];
   return [
     '',
     `${colors.red('Blocked')} at ${colors.bold(blocked.step)}: ${plainText(blocked.failure)}`,
+    ...failed.flatMap(({ name, side, found, fix }) => [
+      `  ${colors.red('✖')} ${colors.bold(name)} (${side}): ${plainText(found)}`,
+      ...(fix ? [colors.dim(`      fix: ${plainText(fix)}`)] : []),
+    ]),
     `  cutover retry ${migration} --by NAME`,
     ...(blocked.skippable ? [`  cutover skip ${migration} ${blocked.step} --by NAME --reason WHY`] : []),
     `  cutover rollback ${migration} --by NAME --reason WHY`,

@@ -150,7 +150,7 @@ function addImport(calico: Command, context: Context): void {
     .option('--replace', 'replace objects that are there with another content; without it nothing is written then')
     .addHelpText(
       'after',
-      `${examples('calico import plan.json --file etcd-data')}\nIt can be run again at any point: equal objects are skipped.\n`,
+      `${examples('calico import plan.json --file etcd-data')}\nIt can be run again at any point: equal objects are skipped. At the end everything is read back; exit code 1 when it differs.\n`,
     )
     .action(
       action(context, (planFile: string, { file, replace, json }: Options & { file: string; replace?: boolean }) =>
@@ -167,15 +167,22 @@ function addImport(calico: Command, context: Context): void {
           const request = { scope, file: kept, inventory, encoding, existing, writers, maxWritesPerSecond } as const;
           const result = await activities.importCalico(request);
           const nodes = await activities.annotateNodes({ scope, file: kept, encoding });
-          if (json) printJson(terminal, { ...result, nodes, inventory });
+          // A definition that does not know a field drops it in silence; only reading back tells.
+          const { records } = await activities.compareImported({ scope, file: kept, encoding, inventory });
+          const bad = records.filter(({ outcome }) => outcome === 'fail');
+          if (json) printJson(terminal, { ...result, nodes, inventory, equal: bad.length === 0, records });
           else
             printLines(terminal, [
               ...importLines(result.kinds),
               `${nodes.nodes} nodes, ${nodes.changed} annotated${nodes.missingTotal > 0 ? `; Kubernetes does not know ${nodes.missingTotal} of them: ${nodes.missing.join(', ')}` : ''}.`,
               `${result.objects} objects are there${result.objectsPerSecond > 0 ? `, written at ${Math.round(result.objectsPerSecond)} a second` : ', all of them before'}. The datastore stays locked.`,
               `What was there before is kept in ${inventory.url}.`,
+              ...bad.flatMap(({ name, differences = [] }) => [
+                `${name} was read back different:`,
+                ...differences.map((line) => `  ${plainText(line)}`),
+              ]),
             ]);
-          return 0;
+          return bad.length === 0 ? 0 : 1;
         }),
       ),
     );

@@ -45,7 +45,10 @@ function actions(journal: Journal): Text[][] {
 /** Whether it was watched, and for how long. */
 export function monitored(journal: Journal): [Text, Text] {
   if (journal.outcome === 'rolled-back' || journal.outcome === 'rejected')
-    return [quiet('does not apply'), 'the application stays on the source'];
+    return [
+      quiet('does not apply'),
+      journal.kind === 'calico' ? 'Calico stays on etcd' : 'the application stays on the source',
+    ];
   const watches = stepsBeginning(journal, 'monitor');
   const step = watches.at(-1);
   const planned = journal.plan.facts?.monitorMs;

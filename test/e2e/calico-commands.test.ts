@@ -148,6 +148,20 @@ describe('a migration by single commands', () => {
     expect(await etcd.getAll().prefix('/calico/').strings()).toEqual(before);
   });
 
+  it('says so when a definition has dropped a field that was imported', async () => {
+    const key = '/calico/resources/v3/projectcalico.org/globalnetworksets/corporate';
+    const former = (await etcd.get(key).string()) ?? '';
+    const name = '/calico/resources/v3/projectcalico.org/globalnetworksets/ahead';
+    const ahead = former.replaceAll('corporate', 'ahead').replace('"spec":{', '"spec":{"fromTheFuture":true,');
+    await etcd.put(name).value(ahead);
+    await calico('export', plan, '--output', data(), '--unlocked');
+    await etcd.delete().key(name);
+    const { code, out } = await calico('import', plan, '--file', data());
+    expect(code).toBe(1);
+    expect(out).toContain('GlobalNetworkSet was read back different:');
+    expect(out).toContain('fromTheFuture');
+  });
+
   it('ends with exit code 2 and a reason where the call is wrong', async () => {
     const wrong = await calico('lock', plan, '--side', 'nowhere');
     expect(wrong.code).toBe(2);

@@ -128,7 +128,7 @@ describe('a rollback', () => {
     const asked = await seen(handle, ({ loss }) => loss !== undefined, 'the words');
     expect(asked).toMatchObject({ phase: 'monitor', loss: { words: 'lose 2 changes' } });
     expect(asked.loss?.detail.join()).toContain('after-the-unlock');
-    await rollBack(handle, 'lose 1 changes');
+    await rollBack(handle, 'lose 1 change');
     await seen(handle, ({ refused }) => refused.length >= 2, 'the second refusal');
     await rollBack(handle, asked.loss?.words);
     expect((await finished(handle)).result).toMatchObject({ outcome: 'rolled-back' });

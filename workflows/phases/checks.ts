@@ -9,8 +9,10 @@ export function requireChecks({ runbook }: Migration, checks: Check[]): void {
   runbook.show();
   const failed = checks.filter(({ outcome }) => outcome === 'fail');
   if (failed.length === 0) return;
+  // One long finding must not push the others out of what people are shown; the report has all of it.
+  const room = Math.max(160, Math.floor(1_100 / failed.length));
   throw ApplicationFailure.nonRetryable(
-    `${failed.length} of ${checks.length} checks failed; nothing has been changed. ${failed.map(describeCheck).join(' | ')}. Mend them and retry; if the plan is wrong, roll back and start again with a better one.`,
+    `${failed.length} of ${checks.length} checks failed; nothing has been changed. ${failed.map((check) => cut(describeCheck(check), room)).join(' | ')}. Mend them and retry; if the plan is wrong, roll back and start again with a better one.`,
     'PreconditionFailed',
   );
 }
@@ -28,6 +30,10 @@ export function checksEvidence({ runbook }: Migration): string[] {
 export function countOutcomes(checks: Check[]): string {
   const count = (outcome: Check['outcome']): number => checks.filter((check) => check.outcome === outcome).length;
   return `${count('pass')} passed, ${count('warn')} warnings, ${count('fail')} failed`;
+}
+
+function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 function describeCheck({ name, side, found, fix }: Check): string {

@@ -15,14 +15,14 @@ export function cutoverEvidence(migration: CalicoMigration): string[] {
     (accounting?.kinds ?? []).reduce((total, kind) => total + kind[field], 0);
   const replaced = imports.reduce((total, kind) => total + kind.replaced, 0);
   return [
+    manifests
+      ? `approving applies the manifest for Kubernetes: ${manifests.kubernetes.workloads.join(', ')}`
+      : 'approving asks you to apply the manifest for Kubernetes',
+    `locked since ${formatTime(downtime?.startedAt)}`,
     `etcd revision ${accounting?.revision}: ${sum('migrated')} keys migrated, ${sum('derived')} made anew by Calico, ${sum('refused')} refused`,
     ...(accounting?.refused ?? []).slice(0, 3).map(({ key, reason }) => `refused ${key}: ${reason}`),
     `${rows} objects imported${replaced > 0 ? `, ${replaced} of them replaced others` : ''}`,
     recordsEvidence(migration),
-    `locked since ${formatTime(downtime?.startedAt)}`,
-    manifests
-      ? `approving applies the manifest for Kubernetes: ${manifests.kubernetes.workloads.join(', ')}`
-      : 'approving asks you to apply the manifest for Kubernetes',
   ];
 }
 

@@ -19,7 +19,7 @@ export async function measureLoss(migration: CalicoMigration): Promise<Loss & { 
     ...imported(migration),
     name: divergence,
   });
-  const words = `lose ${changes} changes`;
+  const words = changes === 1 ? 'lose 1 change' : `lose ${changes} changes`;
   journal.loss = { writes: String(changes), words, detail, measuredAt: runbook.now().toISOString() };
   keep(migration, artifact);
   runbook.show();
