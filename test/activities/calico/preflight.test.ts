@@ -225,6 +225,25 @@ describe('what the Kubernetes datastore cannot hold', () => {
     });
     expect(called(seen, 'namespaces')).toMatchObject({ outcome: 'fail', found: 'away is missing (1 object)' });
   });
+
+  it('names an object that the definitions would change or refuse, before anything is locked', async () => {
+    const prefix = await spoilt();
+    const set = (name: string, spec: object) =>
+      rig.etcd.put(resource(prefix, `globalnetworksets/${name}`)).value(
+        JSON.stringify({
+          apiVersion: 'projectcalico.org/v3',
+          kind: 'GlobalNetworkSet',
+          metadata: { name },
+          spec,
+        }),
+      );
+    await set('ahead', { nets: ['192.0.2.0/24'], fromTheFuture: true });
+    await set('text', { nets: '192.0.2.0/24' });
+    const { outcome, found } = called(await look({ prefix }), 'objects-accepted');
+    expect(outcome).toBe('fail');
+    expect(found).toMatch(/GlobalNetworkSet ahead.*fromTheFuture/);
+    expect(found).toMatch(/GlobalNetworkSet text.*nets/);
+  });
 });
 
 describe('the lock', () => {
