@@ -34,6 +34,11 @@ function insideActivity(): boolean {
   }
 }
 
+/** What the attempt before this one last reported, not yet checked; undefined for a first attempt and outside of an activity. */
+export function lastReported(): unknown {
+  return insideActivity() ? Context.current().info.heartbeatDetails : undefined;
+}
+
 /**
  * Runs `body`, sending the progress it last reported every two seconds until it ends. Outside of an activity
  * (a command, a test) it runs the body, with the onlooker if there is one. Errors of the body pass untouched.

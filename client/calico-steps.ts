@@ -4,7 +4,7 @@ import { access, constants } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ApplicationFailure } from '@temporalio/common';
-import { createFileStore } from '../activities/artifacts/file-store';
+import { artifactStoreFor } from '../activities/artifacts/file-store';
 import type { ArtifactReference, ArtifactStore } from '../activities/artifacts/store';
 import { createCalicoActivities } from '../activities/calico';
 import { EtcdConnections } from '../activities/calico/etcd';
@@ -41,7 +41,7 @@ export async function withCalico(
     );
   const { plan } = read;
   const { environment } = terminal;
-  const artifacts = createFileStore(
+  const artifacts = artifactStoreFor(
     environment.CUTOVER_ARTIFACTS ?? pathToFileURL(resolve('.cutover', 'artifacts')).href,
   );
   const scope: CalicoScope = { migration: `${plan.name}-by-hand`, source: plan.source, target: plan.target };

@@ -5,7 +5,7 @@ import { failure } from '../errors';
 import { withHeartbeat } from '../heartbeat';
 import { readEntries } from './etcd/snapshot-file';
 import { countData, type CalicoData } from './model/calico-data';
-import type { Disposition } from './model/disposition';
+import { countRefused } from './model/disposition';
 import type { EtcdEntry } from './model/entry';
 import { exportEntries } from './model/export';
 import { ExportFileError, writeExportFile } from './model/export-file';
@@ -72,12 +72,6 @@ function fileText(data: CalicoData): string {
       `The export file cannot be written: ${error.where} would hold ${error.found}. Check that the source is a Calico datastore and that its ClusterInformation can be read.`,
     );
   }
-}
-
-function countRefused(dispositions: readonly Disposition[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { category } of dispositions) if (category) counts[category] = (counts[category] ?? 0) + 1;
-  return counts;
 }
 
 function versionOf({ clusterInformation }: CalicoData): string | undefined {

@@ -1,12 +1,11 @@
 // Runbook section 7: the target watched for as long as the plan says, in one activity whose counters live in its heartbeats,
 // so that a day of watching costs no history and a restarted worker goes on counting. A breach of a trigger ends it at once.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Context } from '@temporalio/activity';
 import { parseDurationMs } from '../../plan/duration';
 import type { NamedQuery, RollbackTriggers } from '../../plan/postgres';
 import { probe } from '../application/probes';
 import type { PostgresDependencies } from '../dependencies';
-import { withHeartbeat } from '../heartbeat';
+import { lastReported, withHeartbeat } from '../heartbeat';
 import { addRound, errorRateOf, initialState, parseState, windowRateOf, type WatchState } from './monitor-window';
 import { planSession } from './plan-query';
 import { timeQueries } from './query-times';
@@ -142,11 +141,7 @@ export function createMonitorActivities({ connections }: PostgresDependencies) {
 
 /** What the attempt before this one had counted, if there was one. */
 function resumedState(): WatchState {
-  try {
-    return parseState(Context.current().info.heartbeatDetails) ?? initialState;
-  } catch {
-    return initialState;
-  }
+  return parseState(lastReported()) ?? initialState;
 }
 
 function breachesOf(state: WatchState, triggers: RollbackTriggers, slow: boolean): string[] {

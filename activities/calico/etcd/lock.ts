@@ -1,10 +1,9 @@
 // Calico's lock on the etcd side: one flag of ClusterInformation, written by compare-and-swap, so that nobody's change of that object is lost.
 // The lock is advisory: Calico's components obey it, other writers do not; that is why drift is looked for later.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import { failure } from '../../errors';
-import { withHeartbeat } from '../../heartbeat';
+import { lastReported, withHeartbeat } from '../../heartbeat';
 import type { CalicoScope } from '../scope';
 import type { EtcdConnections } from './connection';
 import type { EtcdDatastore } from './datastore';
@@ -117,10 +116,5 @@ const heartbeatSchema = z.object({ before: z.enum(['missing', 'unset', 'ready', 
 
 /** What an attempt before this one found, sent with its heartbeat before it wrote. */
 function beforeLastAttempt(): LockState | undefined {
-  try {
-    return heartbeatSchema.safeParse(Context.current().info.heartbeatDetails).data?.before;
-  } catch {
-    // Outside of Temporal there is one attempt only.
-    return undefined;
-  }
+  return heartbeatSchema.safeParse(lastReported()).data?.before;
 }

@@ -1,7 +1,7 @@
 // What Calico's components write by themselves when they start on a datastore, even a locked one. After the switch that is no sign of a
 // faulty import, and no change that going back would lose.
 import { ipamKinds } from '../model/kinds';
-import { metadataOf, type Place, type PresentObject } from './present';
+import { clusterInformation, metadataOf, type Place, type PresentObject } from './present';
 
 /** Paths of the differences that `model/compare.ts` names, by kind. */
 const doings: Record<string, RegExp> = {
@@ -14,6 +14,11 @@ const doings: Record<string, RegExp> = {
 /** @param difference a line of `differences` */
 export function ownDoing({ plural }: Pick<Place, 'plural'>, difference: string): boolean {
   return doings[plural]?.test(difference) ?? false;
+}
+
+/** Our own unlock, told as a difference. */
+export function isUnlock({ plural }: Pick<Place, 'plural'>, difference: string): boolean {
+  return plural === clusterInformation && difference.startsWith('spec.datastoreReady:');
 }
 
 /** Of all versions of Calico; no cluster can do without them. */

@@ -7,20 +7,12 @@ import { differences, nodeDifferences } from '../model/compare';
 import { describeObject, type DesiredObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { CalicoScope, Encoding } from '../scope';
-import { isStartUpObject, ownDoing } from './calicos-doing';
+import { isStartUpObject, isUnlock, ownDoing } from './calicos-doing';
 import type { KubernetesDependencies } from './dependencies';
 import type { KubernetesApi } from './api';
 import { Findings } from './findings';
 import { readInventory, type Inventory } from './inventory';
-import {
-  clusterInformation,
-  isIpam,
-  keyOf,
-  presentNodes,
-  presentObjects,
-  type CustomKind,
-  type PresentObject,
-} from './present';
+import { isIpam, keyOf, presentNodes, presentObjects, type CustomKind } from './present';
 import { readWanted, type Wanted } from './wanted';
 
 export interface CompareRequest {
@@ -117,7 +109,9 @@ class Look {
         continue;
       }
       missing.delete(key);
-      const differing = differences(desired.body, live.body).filter((line) => !this.isUnlock(live, line));
+      const differing = differences(desired.body, live.body).filter(
+        (line) => !(this.expecting.unlocked && isUnlock(live, line)),
+      );
       const serious = this.expecting.running ? differing.filter((line) => !ownDoing(live, line)) : differing;
       if (serious.length === 0) counts.equal += 1;
       else counts.conflicting += 1;
@@ -127,10 +121,6 @@ class Look {
     for (const object of missing.values()) wrong.add(`${describeObject(object)}: not there`);
     if (counts.wanted + present === 0) return { counts };
     return { counts, record: recordOf(kind.kind, started, counts.wanted, counts.equal, wrong, remarks) };
-  }
-
-  private isUnlock({ plural }: PresentObject, line: string): boolean {
-    return this.expecting.unlocked === true && plural === clusterInformation && line.startsWith('spec.datastoreReady:');
   }
 
   /** Annotations of Calico on the nodes that the file has. */

@@ -8,12 +8,11 @@ import { differences, nodeDifferences } from '../model/compare';
 import { describeObject } from '../model/desired';
 import { crdKinds } from '../model/kinds';
 import type { KubernetesApi } from './api';
-import { isUntouchedStartUpObject, ownDoing } from './calicos-doing';
+import { isUnlock, isUntouchedStartUpObject, ownDoing } from './calicos-doing';
 import type { CompareRequest } from './compare';
 import type { KubernetesDependencies } from './dependencies';
 import { readInventory, type Inventory } from './inventory';
 import {
-  clusterInformation,
   isIpam,
   keyOf,
   presentNodes,
@@ -148,7 +147,7 @@ class Changes {
       this.note(live.kind, 'added', describeObject(live));
       return;
     }
-    const differing = differences(after, live.body).filter((line) => !ownDoing(live, line) && !isOurUnlock(live, line));
+    const differing = differences(after, live.body).filter((line) => !ownDoing(live, line) && !isUnlock(live, line));
     if (differing.length > 0) this.note(live.kind, 'changed', `${describeObject(live)} (${shortened(differing)})`);
   }
 
@@ -158,10 +157,6 @@ class Changes {
     const differing = nodeDifferences(desired, annotations);
     if (differing.length > 0) this.note('Node annotations', 'changed', `Node ${name} (${shortened(differing)})`);
   }
-}
-
-function isOurUnlock({ plural }: Place, difference: string): boolean {
-  return plural === clusterInformation && difference.startsWith('spec.datastoreReady');
 }
 
 function shortened([first = '', ...others]: string[]): string {

@@ -96,6 +96,13 @@ export function accountFor(
   };
 }
 
+/** RefusalCategory -> how many. */
+export function countRefused(dispositions: readonly Disposition[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { category } of dispositions) if (category) counts[category] = (counts[category] ?? 0) + 1;
+  return counts;
+}
+
 function shortened(remarks: readonly string[]): string[] {
   if (remarks.length <= listed) return [...remarks];
   return [...remarks.slice(0, listed - 1), `and ${remarks.length - listed + 1} more`];

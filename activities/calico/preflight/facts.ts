@@ -1,5 +1,5 @@
 // What preflight knows afterwards, for the decision record and the people at the first gate.
-import type { CalicoExport } from '../model/export';
+import { countRefused } from '../model/disposition';
 import type { CheckContext } from './context';
 import type { CalicoFacts } from './types';
 
@@ -19,15 +19,9 @@ export async function factsOf(context: CheckContext): Promise<CalicoFacts> {
     keys: read?.keys ?? 0,
     objects: objects.length,
     nodes: nodes.length,
-    refused: read ? countRefused(read.exported) : {},
+    refused: read ? countRefused(read.exported.dispositions) : {},
     etcdVersion: read?.version ?? '',
     kubernetesVersion: context.kubernetesVersion,
     estimatedImportMs: Math.round(((objects.length + nodes.length) * 1_000) / rate),
   };
-}
-
-function countRefused({ dispositions }: CalicoExport): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { category } of dispositions) if (category) counts[category] = (counts[category] ?? 0) + 1;
-  return counts;
 }

@@ -1,9 +1,8 @@
 // Waits for a rollout, with its progress in the heartbeats; the time that it may take counts on over restarts of the worker.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import { failure } from '../../errors';
-import { withHeartbeat } from '../../heartbeat';
+import { lastReported, withHeartbeat } from '../../heartbeat';
 import type { CalicoDependencies } from '../dependencies';
 import type { CalicoScope } from '../scope';
 import type { ArtifactReference } from '../../artifacts/store';
@@ -62,11 +61,7 @@ export function createRolloutActivities({
 
 /** When the first attempt began. */
 function startOf(): number {
-  try {
-    return progressSchema.safeParse(Context.current().info.heartbeatDetails).data?.startedAt ?? Date.now();
-  } catch {
-    return Date.now();
-  }
+  return progressSchema.safeParse(lastReported()).data?.startedAt ?? Date.now();
 }
 
 function refuseWrong(looks: WorkloadLook[]): void {

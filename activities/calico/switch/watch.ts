@@ -1,8 +1,7 @@
 // After the unlock: the cluster watched for as long as the plan says, in one activity whose counters live in its heartbeats, so that a day of
 // watching costs no history and a restarted worker goes on counting. A component that still writes to etcd is what it is there to find.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Context } from '@temporalio/activity';
-import { withHeartbeat } from '../../heartbeat';
+import { lastReported, withHeartbeat } from '../../heartbeat';
 import type { CalicoDependencies } from '../dependencies';
 import { driftSince } from '../etcd/drift';
 import { clusterInformationKey, readClusterInformation } from '../etcd/lock-state';
@@ -119,11 +118,7 @@ async function tried(at: string, signal: AbortSignal, look: () => Promise<Look[]
 
 /** What the attempt before this one had counted, if there was one. */
 function resumedState(): WatchState {
-  try {
-    return parseState(Context.current().info.heartbeatDetails) ?? initialState;
-  } catch {
-    return initialState;
-  }
+  return parseState(lastReported()) ?? initialState;
 }
 
 function resultOf({ samples, errors }: WatchState, breaches: string[]): WatchCalicoResult {
