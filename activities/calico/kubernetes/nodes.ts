@@ -111,7 +111,10 @@ function settle(api: KubernetesApi, desired: DesiredNode, signal: AbortSignal): 
   );
 }
 
-/** Writes on the node as it is now; when somebody else was quicker, on the node as he left it. `wanted` gives nothing where all is well. */
+/**
+ * Writes only the annotations that are to change, so that others may write the same node at the same time: a precondition on its version
+ * would lose against a busy kubelet again and again. `wanted` gives nothing where all is well.
+ */
 async function write(
   api: KubernetesApi,
   name: string,
@@ -121,13 +124,13 @@ async function write(
   for (let attempt = 1; attempt <= tries; attempt += 1) {
     const node = await api.get(nodePath(name));
     if (!node) return 'absent';
-    const { annotations, resourceVersion } = metadataOf(node);
+    const { annotations } = metadataOf(node);
     const live = ofCalicoOnly(isObject(annotations) ? annotations : {});
     const changes = Object.entries(wanted(live)).filter(([annotation, value]) => (live[annotation] ?? null) !== value);
     if (changes.length === 0) return 'equal';
     try {
       await api.patch(`${nodePath(name)}/status`, 'merge', {
-        metadata: { resourceVersion, annotations: Object.fromEntries(changes) },
+        metadata: { annotations: Object.fromEntries(changes) },
       });
       return 'changed';
     } catch (error) {
