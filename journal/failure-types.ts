@@ -6,6 +6,11 @@ const retryable = {
   VerificationMismatch: false,
   TargetConflict: false,
   AuthDenied: false,
+  /** The snapshot of a copy group died with the session that exported it. */
+  SnapshotLost: false,
+  /** A replication slot is gone or invalid: what it held back cannot be streamed any more. */
+  StreamLost: false,
+  SchemaChanged: false,
   SourceUnavailable: true,
   TargetUnavailable: true,
   ApplicationUnavailable: true,

@@ -113,6 +113,52 @@ export interface CopyProgress {
   measuredAt: string;
 }
 
+/** One publication, slot and subscription of the same name. */
+export interface StreamRecord {
+  name: string;
+  from: 'source' | 'target';
+  tables: number;
+  state: 'preparing' | 'catching-up' | 'streaming' | 'stopped' | 'broken';
+  /** Sent and not yet flushed on the other side; shown to people, never a proof. */
+  lagBytes?: number;
+  /** Failed applications since the subscription was made. */
+  errors: number;
+}
+
+/** The streams of a migration by CDC, as last looked at. */
+export interface Replication {
+  /** Who follows whom: forward is source to target. */
+  direction: 'forward' | 'backward';
+  /** How often the writing side has changed. */
+  leg: number;
+  /** The first twenty. */
+  streams: StreamRecord[];
+  /** From a marker's commit on the writing side until it was seen on the other. */
+  lagMs?: number;
+  /** WAL that our slots hold back on the writing server. */
+  retainedWalBytes?: number;
+  /** What keeps a cutover from beginning, one line each. */
+  problems: string[];
+  measuredAt: string;
+  /** What the slot guardian last said. */
+  guardian?: { level: 'fine' | 'alert' | 'slow' | 'pause' | 'drop'; detail: string; at: string };
+}
+
+/** One change of the writing side, or one that was tried. */
+export interface HandOverRecord {
+  from: 'source' | 'target';
+  to: 'source' | 'target';
+  startedAt: string;
+  outcome: 'under-way' | 'switched' | 'given-up';
+  /** From the stop of writes until the application wrote again, by the workflow's clock. */
+  outageMs?: number;
+  /** As the application saw it: last acknowledged write on the old side to the first on the new. */
+  freezeMs?: number;
+  /** Where the time went, in order. */
+  parts: { name: string; ms: number }[];
+  why?: string;
+}
+
 export interface Downtime {
   /** Maintenance mode or fence, whichever came first; for Calico the lock of the source. */
   startedAt: string;
@@ -263,6 +309,9 @@ export interface Journal {
   rehearsal?: RehearsalRecord;
   rollback?: RollbackRecord;
   copy?: CopyProgress;
+  /** CDC. */
+  replication?: Replication;
+  handOvers?: HandOverRecord[];
   tables?: TableRecord[];
   /** How many tables there are beyond those listed in `tables`. */
   tablesNotListed?: number;

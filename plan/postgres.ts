@@ -103,6 +103,31 @@ const copySchema = z.strictObject({
 });
 export type CopySettings = z.infer<typeof copySchema>;
 
+const cdcSchema = z.strictObject({
+  /** Tables that are written to but have no key: `refuse` stops in preflight; `full` sets REPLICA IDENTITY FULL on them for the time of the migration. */
+  tablesWithoutKey: z.enum(['refuse', 'full']).default('refuse'),
+  /** Logical replication never carries large objects: `refuse` stops in preflight; `copy-under-fence` copies them in the freeze, and needs `reverseReplication: false`. */
+  largeObjects: z.enum(['refuse', 'copy-under-fence']).default('refuse'),
+  /** When materialized views of the target are refreshed: before the gate, or (longer freeze) under the fence. */
+  materializedViews: z.enum(['before-cutover', 'under-fence']).default('before-cutover'),
+  /** `watch` notices changes of the schema and stops the way to cutover; `refuse` also has an event trigger on the source refuse them. */
+  ddl: z.enum(['watch', 'refuse']).default('watch'),
+  /** Streams further behind than this keep the outage from beginning. */
+  maxLag: durationSchema.default('5s'),
+  /** How long the making of a slot may wait for transactions that are open on the source. */
+  slotTimeout: durationSchema.default('5m'),
+  /** Sequences are carried this many steps ahead. */
+  sequenceMargin: z.number().int().min(0).default(1_000),
+  /** Of the tables written most, this much is compared once more under the fence. */
+  freezeDigestMegabytes: z.number().nonnegative().default(8),
+  /** WAL that the slots may hold back on the server that is written to, in megabytes; 0: eight tenths of `max_slot_wal_keep_size` where it is set, otherwise half of the free disk where it can be known, otherwise 16 GB. */
+  walBudgetMegabytes: z.number().int().nonnegative().default(0),
+  /** How the server of the target reaches the source, where that is not the address that the worker uses; and the other way round. */
+  sourceFromTarget: connectionReferenceSchema.optional(),
+  targetFromSource: connectionReferenceSchema.optional(),
+});
+export type CdcSettings = z.infer<typeof cdcSchema>;
+
 export const postgresPlanSchema = z
   .strictObject({
     name: planNameSchema,
@@ -124,21 +149,33 @@ export const postgresPlanSchema = z
     copy: copySchema.prefault({}),
     validation: validationSchema.prefault({}),
     rollbackTriggers: rollbackTriggersSchema.prefault({}),
-    reverseReplication: z.boolean().default(false),
-    /** From the fence on; when it passes before the switch, the source is reopened by itself. */
-    maxDowntime: durationSchema.default('1h'),
+    /** How changes are streamed; for the strategy `cdc`. */
+    cdc: cdcSchema.prefault({}),
+    /** After the switch the source follows the target, so that going back loses nothing. On for `cdc` unless said otherwise; no other strategy has it. */
+    reverseReplication: z.boolean().optional(),
+    /** From the moment that writes are stopped; when it passes before the switch, the source is reopened by itself. One hour; for `cdc` 60 seconds. */
+    maxDowntime: durationSchema.optional(),
     monitor: durationSchema.default('24h'),
     retainSource: durationSchema.default('30d'),
     /** What `retire-source` does with the fence on the source: kept (nobody can write to the old side by mistake) or taken away. The data is never deleted. */
     retire: z.enum(['keep-fenced', 'reopen']).default('keep-fenced'),
   })
   .superRefine((plan, context) => {
-    if (plan.strategy !== 'big-bang') {
+    if (plan.strategy !== 'big-bang' && plan.strategy !== 'cdc') {
       context.addIssue({
         code: 'custom',
         path: ['strategy'],
         input: plan.strategy,
-        message: 'expected "big-bang": the other strategies are not available in this version',
+        message: 'expected "big-bang" or "cdc": the other strategies are not available in this version',
+      });
+    }
+    if (plan.cdc.largeObjects === 'copy-under-fence' && plan.strategy === 'cdc' && plan.reverseReplication !== false) {
+      context.addIssue({
+        code: 'custom',
+        path: ['cdc', 'largeObjects'],
+        input: plan.cdc.largeObjects,
+        message:
+          'expected "refuse" together with reverse replication: large objects written after the switch cannot be streamed back; set reverseReplication to false to accept that',
       });
     }
     if (plan.reverseReplication && plan.strategy === 'big-bang') {
@@ -157,7 +194,12 @@ export const postgresPlanSchema = z
         message: 'expected a reference other than the one of source: a database is not migrated onto itself',
       });
     }
-  });
+  })
+  .transform((plan) => ({
+    ...plan,
+    reverseReplication: plan.reverseReplication ?? plan.strategy === 'cdc',
+    maxDowntime: plan.maxDowntime ?? (plan.strategy === 'cdc' ? '60s' : '1h'),
+  }));
 
 function sameReference(left: object, right: object): boolean {
   return JSON.stringify(left) === JSON.stringify(right);

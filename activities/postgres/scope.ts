@@ -8,6 +8,8 @@ export interface PostgresScope {
   source: ConnectionReference;
   target: ConnectionReference;
   tables: TableSelection;
+  /** How the two servers reach each other, where that is not how the worker reaches them. */
+  links?: { sourceFromTarget?: ConnectionReference; targetFromSource?: ConnectionReference };
 }
 
 /** The schema on the target that holds the ledger: copy progress, exactly-once marks, former state. */

@@ -1,0 +1,59 @@
+// Names of everything that CDC makes on the two servers. Slots carry no comment, so the name must say whose it is; publication, slot,
+// subscription and marker table of one stream share it. At most 63 bytes, lower case, digits and underscores: no quoting needed.
+import { createHash } from 'node:crypto';
+import { ledgerSchema } from '../scope';
+
+export type WritingSide = 'source' | 'target';
+
+/**
+ * The writing side changes with each hand-over. Leg 0 is the first way forward, one stream for each copy group; every later leg is one stream
+ * of all tables: odd legs lead back from the target to the source, even ones forward again.
+ */
+export type Leg = number;
+
+export interface Stream {
+  /** Of publication, slot and subscription: `cutover_1f3a5c7e90_g1`. */
+  name: string;
+  /** Table in the schema `cutover` on both sides, whose one row goes through the stream: `marker_1f3a5c7e90_g1`. */
+  marker: string;
+  from: WritingSide;
+  to: WritingSide;
+}
+
+/** Ten hex digits of the migration's id. */
+export function migrationKey(migration: string): string {
+  return createHash('sha256').update(migration).digest('hex').slice(0, 10);
+}
+
+/** What the names of a migration's slots, publications and subscriptions begin with. */
+export function streamPrefix(migration: string): string {
+  return `${ledgerSchema}_${migrationKey(migration)}_`;
+}
+
+/** The stream of one copy group, from 1. */
+export function groupStream(migration: string, group: number): Stream {
+  return streamNamed(migration, `g${group}`, 'source');
+}
+
+/** The one stream of a leg from 1 on. */
+export function legStream(migration: string, leg: Leg): Stream {
+  return streamNamed(migration, `l${leg}`, writingSide(leg));
+}
+
+/** The side that takes writes during a leg. */
+export function writingSide(leg: Leg): WritingSide {
+  return leg % 2 === 0 ? 'source' : 'target';
+}
+
+export function otherSide(side: WritingSide): WritingSide {
+  return side === 'source' ? 'target' : 'source';
+}
+
+function streamNamed(migration: string, suffix: string, from: WritingSide): Stream {
+  return {
+    name: `${streamPrefix(migration)}${suffix}`,
+    marker: `marker_${migrationKey(migration)}_${suffix}`,
+    from,
+    to: otherSide(from),
+  };
+}
