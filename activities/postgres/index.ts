@@ -3,6 +3,8 @@ import type { PostgresDependencies } from '../dependencies';
 import { createCopyActivities } from './copy';
 import { createAnalyzeActivities } from './analyze';
 import { createBaselineActivities } from './baseline';
+import { createFingerprintActivities } from './ddl/fingerprint';
+import { createGuardActivities } from './ddl/guard';
 import { createDigestActivities } from './digest';
 import { createFenceActivities } from './fence';
 import { createFidelityActivities } from './fidelity';
@@ -16,6 +18,9 @@ import { createRoleActivities } from './roles';
 import { createSchemaActivities } from './schema';
 import { createSequenceActivities } from './sequences';
 import { createSnapshotActivities } from './snapshot';
+import { createCarryActivities } from './stream/carry';
+import { createFreezeActivities } from './stream/freeze';
+import { createHotActivities } from './stream/hot';
 import { createValidationActivities } from './validate';
 
 export function createPostgresActivities(dependencies: PostgresDependencies) {
@@ -33,9 +38,14 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createAnalyzeActivities(dependencies),
     ...createDigestActivities(dependencies),
     ...createFidelityActivities(dependencies),
+    ...createFingerprintActivities(dependencies),
+    ...createGuardActivities(dependencies),
     ...createValidationActivities(dependencies),
     ...createMonitorActivities(dependencies),
     ...createLossActivities(dependencies),
     ...createLeftoverActivities(dependencies),
+    ...createFreezeActivities(dependencies),
+    ...createCarryActivities(dependencies),
+    ...createHotActivities(dependencies),
   };
 }

@@ -1,7 +1,7 @@
 // What the checks look with: one read-only session on each side with time limits, and the facts that several of them need,
 // read once. A side that cannot be reached has no session, and says why.
 import type { Client, QueryResultRow } from 'pg';
-import type { Snapshot, Validation } from '../../../plan/postgres';
+import type { CdcSettings, Snapshot, Validation } from '../../../plan/postgres';
 import type { ConnectionReference } from '../../../plan/reference';
 import type { PostgresDependencies } from '../../dependencies';
 import type { PostgresScope } from '../scope';
@@ -17,6 +17,10 @@ export interface PreflightInput {
   snapshot: Snapshot;
   validation: Validation;
   rehearsal?: { source: ConnectionReference; target: ConnectionReference };
+  /** For the strategy `cdc`; without it the plan's defaults. How the servers reach each other is in `scope.links`. */
+  cdc?: CdcSettings;
+  /** For the strategy `cdc`; without it, that the way back is streamed. */
+  reverseReplication?: boolean;
 }
 
 export type CheckedSide = 'source' | 'target';
