@@ -111,6 +111,12 @@ export function createApplicationActivities({ environment }: ApplicationDependen
     async setNormalMode({ application }: { application: Application }): Promise<AdminCall> {
       return call(application, 'normal-mode', {});
     },
+
+    /** The last change of side as the application saw it, where it tells. */
+    async measureFreeze(input: { application: Application }): Promise<{ freezeMs?: number }> {
+      void input;
+      return Promise.reject(new Error('not yet'));
+    },
   };
 }
 
