@@ -7,4 +7,6 @@ export interface PostgresDependencies {
   connections: PostgresConnections;
   artifacts: ArtifactStore;
   tools: ClientTools;
+  /** Of this worker alone; undefined outside of a worker. */
+  ownTaskQueue?: string;
 }

@@ -18,6 +18,10 @@ import { createRoleActivities } from './roles';
 import { createSchemaActivities } from './schema';
 import { createSequenceActivities } from './sequences';
 import { createSnapshotActivities } from './snapshot';
+import { createGroupActivities } from './stream/groups';
+import { createHolderActivities } from './stream/holder';
+import { createStreamPreparationActivities } from './stream/prepare';
+import { createUnloggedActivities } from './stream/unlogged';
 import { createCarryActivities } from './stream/carry';
 import { createFreezeActivities } from './stream/freeze';
 import { createHotActivities } from './stream/hot';
@@ -44,6 +48,10 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createMonitorActivities(dependencies),
     ...createLossActivities(dependencies),
     ...createLeftoverActivities(dependencies),
+    ...createStreamPreparationActivities(dependencies),
+    ...createGroupActivities(dependencies),
+    ...createHolderActivities(dependencies),
+    ...createUnloggedActivities(dependencies),
     ...createFreezeActivities(dependencies),
     ...createCarryActivities(dependencies),
     ...createHotActivities(dependencies),

@@ -24,6 +24,7 @@ create table if not exists ${ledgerSchema}.copied_table (
   filenode oid,
   bytes_estimated bigint not null,
   rows_estimated bigint not null,
+  group_id int,
   unique (schema_name, table_name)
 );
 create table if not exists ${ledgerSchema}.chunk (

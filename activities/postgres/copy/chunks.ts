@@ -7,6 +7,7 @@ import type { PostgresDependencies } from '../../dependencies';
 import { quoteQualified } from '../identifier';
 import { openLedger, requireLedger } from '../ledger';
 import { ledgerSchema, type PostgresScope } from '../scope';
+import { groupLedgerDdl } from '../stream/group-ledger';
 import { listTables, type SelectedTable } from '../tables';
 import { copyLedgerDdl } from './chunk-ledger';
 import { BinaryTypes } from './copy-format';
@@ -36,6 +37,8 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
     }: {
       scope: PostgresScope;
       chunkMegabytes: number;
+      /** Streams carry no unlogged tables: with 'cdc' they get no chunks and are copied under the fence. */
+      strategy?: 'cdc';
     }): Promise<CopyPlanSummary> {
       return withHeartbeat({ step: 'reading tables' }, (beat) =>
         connections.withSession(
@@ -89,7 +92,7 @@ export async function openCopyLedger(target: Client, migration: string): Promise
   await openLedger(target, migration);
   await target.query(`select pg_advisory_lock(hashtextextended('${ledgerSchema} ledger', 0))`);
   try {
-    await target.query(copyLedgerDdl);
+    await target.query(copyLedgerDdl + groupLedgerDdl);
   } finally {
     await target.query(`select pg_advisory_unlock(hashtextextended('${ledgerSchema} ledger', 0))`);
   }

@@ -28,6 +28,8 @@ export interface CopyLaneInput {
   lane: number;
   /** Exported by another session of the source that is still there; without it each chunk reads what is committed when it begins. */
   snapshot?: string;
+  /** Of CDC: only chunks of this copy group, under its snapshot, which is read from the ledger. */
+  group?: number;
 }
 
 /** What a lane shows while it runs. */

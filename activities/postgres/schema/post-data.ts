@@ -41,6 +41,8 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
       scope: PostgresScope;
       archive: ArtifactReference;
       lanes: number;
+      /** false leaves foreign keys to a later call. */
+      foreignKeys?: boolean;
     }): Promise<PostDataResult> {
       const startedAt = Date.now();
       const initial: PostDataProgress = { done: 0, total: 0, building: [] };
