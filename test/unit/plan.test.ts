@@ -50,7 +50,16 @@ describe('a plan', () => {
       'plan.tables.include[0]: found "orders"; expected "schema.table"',
     ],
     ['no approvers', { ...least, gates: { start: { approvers: 0 } } }, 'plan.gates.start.approvers: found 0'],
-    ['a strategy that is not there', { ...least, strategy: 'cdc' }, 'plan.strategy: found "cdc"; expected "big-bang"'],
+    [
+      'a strategy that is not there',
+      { ...least, strategy: 'incremental' },
+      'plan.strategy: found "incremental"; expected "big-bang" or "cdc"',
+    ],
+    [
+      'large objects copied under the fence beside reverse replication',
+      { ...least, strategy: 'cdc', cdc: { largeObjects: 'copy-under-fence' } },
+      'plan.cdc.largeObjects: found "copy-under-fence"; expected "refuse"',
+    ],
     ['the same reference twice', { ...least, target: { env: 'SOURCE' } }, 'plan.target: found {"env":"SOURCE"}'],
     ['an array', [], 'plan: found []; expected object'],
   ])('with %s is refused by path, found and expected', (_what, input, message) => {

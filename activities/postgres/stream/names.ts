@@ -1,15 +1,10 @@
 // Names of everything that CDC makes on the two servers. Slots carry no comment, so the name must say whose it is; publication, slot,
 // subscription and marker table of one stream share it. At most 63 bytes, lower case, digits and underscores: no quoting needed.
 import { createHash } from 'node:crypto';
+import { otherSide, writingSide, type Leg, type WritingSide } from '../../../journal/sides';
 import { ledgerSchema } from '../scope';
 
-export type WritingSide = 'source' | 'target';
-
-/**
- * The writing side changes with each hand-over. Leg 0 is the first way forward, one stream for each copy group; every later leg is one stream
- * of all tables: odd legs lead back from the target to the source, even ones forward again.
- */
-export type Leg = number;
+export { otherSide, writingSide, type Leg, type WritingSide };
 
 export interface Stream {
   /** Of publication, slot and subscription: `cutover_1f3a5c7e90_g1`. */
@@ -38,15 +33,6 @@ export function groupStream(migration: string, group: number): Stream {
 /** The one stream of a leg from 1 on. */
 export function legStream(migration: string, leg: Leg): Stream {
   return streamNamed(migration, `l${leg}`, writingSide(leg));
-}
-
-/** The side that takes writes during a leg. */
-export function writingSide(leg: Leg): WritingSide {
-  return leg % 2 === 0 ? 'source' : 'target';
-}
-
-export function otherSide(side: WritingSide): WritingSide {
-  return side === 'source' ? 'target' : 'source';
 }
 
 function streamNamed(migration: string, suffix: string, from: WritingSide): Stream {
