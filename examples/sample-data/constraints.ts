@@ -113,7 +113,9 @@ begin
   for document in select contracts.document from shop.contracts loop
     execute format('grant select on large object %s to %s', document, $role$${role}$role$);
   end loop;
-  execute format('comment on large object %s is %L', document, 'The newest contract');
+  if document is not null then
+    execute format('comment on large object %s is %L', document, 'The newest contract');
+  end if;
 end $$;
 `;
 }

@@ -21,6 +21,8 @@ export interface SampleDataOptions {
   /** The application's role: made, or given the password and its rights. `<roleName>_reporting`, which only reads, comes with it. */
   roleName?: string;
   rolePassword?: string;
+  /** False leaves out the contracts, whose documents are large objects: logical replication carries none. */
+  documents?: boolean;
   /** Told one line a step. */
   say?: (line: string) => void;
   /** Ends the loading after the running batch. */
@@ -41,6 +43,7 @@ const lanes = 2;
 /** @param url of a role that may create schemas, roles and large objects, in the database to fill. Needs PostgreSQL 14 or newer. */
 export async function loadSampleData(url: string, options: SampleDataOptions = {}): Promise<LoadedSampleData> {
   const { rows = defaultRows, roleName = 'shop', rolePassword = 'shop', say = () => undefined, signal } = options;
+  const { documents = true } = options;
   if (!Number.isInteger(rows) || rows < 1) throw new RangeError(`rows is ${rows}; expected a whole number from 1 on`);
   const startedAt = performance.now();
   const sessions = await Promise.all(Array.from({ length: lanes }, () => open(url)));
@@ -53,7 +56,7 @@ export async function loadSampleData(url: string, options: SampleDataOptions = {
       const reporting = escapeIdentifier(`${roleName}_reporting`);
       await prepare(session);
       await createRoles(session, roleName, rolePassword);
-      const batches = rowBatches(shopSize(rows));
+      const batches = rowBatches(shopSize(rows), documents);
       await inLanes(sessions, batches, (lane, batch) => fill(lane, batch, say, signal));
       say('indexes and constraints');
       await inLanes(sessions, indexStatements, (lane, statement) => run(lane, statement, signal));

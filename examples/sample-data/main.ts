@@ -1,4 +1,4 @@
-// Loads the sample shop: `node dist/examples/sample-data/main.js --url-env SOURCE_DATABASE_URL [--rows 300000] [--role shop] [--password-env SHOP_PASSWORD]`.
+// Loads the sample shop: `node dist/examples/sample-data/main.js --url-env SOURCE_DATABASE_URL [--rows 300000] [--role shop] [--password-env SHOP_PASSWORD] [--without-documents]`.
 import { parseArgs } from 'node:util';
 import { loadSampleData } from './load';
 
@@ -9,6 +9,7 @@ async function main(): Promise<void> {
       rows: { type: 'string' },
       role: { type: 'string' },
       'password-env': { type: 'string' },
+      'without-documents': { type: 'boolean', default: false },
     },
   });
   const url = process.env[values['url-env'] ?? ''];
@@ -27,6 +28,7 @@ async function main(): Promise<void> {
     ...(values.rows === undefined ? {} : { rows: Number(values.rows) }),
     ...(values.role === undefined ? {} : { roleName: values.role }),
     ...(rolePassword === undefined ? {} : { rolePassword }),
+    documents: !values['without-documents'],
     say: (line) => console.log(line),
     signal: interrupted.signal,
   });

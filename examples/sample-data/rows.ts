@@ -1,6 +1,8 @@
 // The rows of the sample shop, made on the server from hashes of their numbers: the same for the same size, without a file to ship.
 import { eventMonths } from './tables';
 
+const contracts = 'contracts, with their documents as large objects';
+
 /** How many of each there are for a number of orders. */
 export interface ShopSize {
   orders: number;
@@ -41,12 +43,15 @@ const nouns = `array['Lamp','Chair','Desk','Kettle','Bicycle','Notebook','Rug','
 const adjectives = `array['Oak','Folding','Quiet','Travel','Heavy','Enamel','Woollen','Brass','Little','Garden']`;
 
 /** All rows, those that need the most time first: two lanes take them in this order. */
-export function rowBatches({ orders, customers, products, events, pictureBytes }: ShopSize): RowBatch[] {
+export function rowBatches(
+  { orders, customers, products, events, pictureBytes }: ShopSize,
+  documents = true,
+): RowBatch[] {
   const firstDay = `timestamptz '${eventMonths[0]?.from} 00:00+00'`;
   // Spread over the year, microseconds included.
   const moment = (of: string, count: number) =>
     `${firstDay} + ${of} * (interval '364 days' / ${count}) + pg_temp.pick(${of}, 3, 1000000) * interval '1 microsecond'`;
-  return [
+  const batches = [
     {
       what: 'orders',
       count: orders,
@@ -144,7 +149,7 @@ export function rowBatches({ orders, customers, products, events, pictureBytes }
         from generate_series($1::bigint, $2::bigint) as n`,
     },
     {
-      what: 'contracts, with their documents as large objects',
+      what: contracts,
       count: 12,
       batch: 12,
       statement: `
@@ -185,4 +190,5 @@ export function rowBatches({ orders, customers, products, events, pictureBytes }
         from generate_series($1::bigint, $2::bigint) as n`,
     },
   ];
+  return documents ? batches : batches.filter(({ what }) => what !== contracts);
 }
