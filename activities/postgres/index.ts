@@ -25,6 +25,7 @@ import { createUnloggedActivities } from './stream/unlogged';
 import { createCarryActivities } from './stream/carry';
 import { createFreezeActivities } from './stream/freeze';
 import { createHotActivities } from './stream/hot';
+import { createSlotGuardActivities } from './stream/guard-slots';
 import { createValidationActivities } from './validate';
 
 export function createPostgresActivities(dependencies: PostgresDependencies) {
@@ -55,5 +56,6 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createFreezeActivities(dependencies),
     ...createCarryActivities(dependencies),
     ...createHotActivities(dependencies),
+    ...createSlotGuardActivities(dependencies),
   };
 }
