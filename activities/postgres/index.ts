@@ -18,6 +18,7 @@ import { createRoleActivities } from './roles';
 import { createSchemaActivities } from './schema';
 import { createSequenceActivities } from './sequences';
 import { createSnapshotActivities } from './snapshot';
+import { createStreamActivities } from './stream';
 import { createGroupActivities } from './stream/groups';
 import { createHolderActivities } from './stream/holder';
 import { createStreamPreparationActivities } from './stream/prepare';
@@ -50,6 +51,7 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createLossActivities(dependencies),
     ...createLeftoverActivities(dependencies),
     ...createStreamPreparationActivities(dependencies),
+    ...createStreamActivities(dependencies),
     ...createGroupActivities(dependencies),
     ...createHolderActivities(dependencies),
     ...createUnloggedActivities(dependencies),
