@@ -83,6 +83,11 @@ export async function readAccess(session: Client, side: Side): Promise<{ now: Fo
   };
 }
 
+/** Whether what keeps others out is there, as opposed to a mark that says so. */
+export function barrierStands(now: FormerAccess, { mechanism }: FormerAccess): boolean {
+  return mechanism === 'connection-limit' ? now.connectionLimit === 0 : now.grants.length === 0;
+}
+
 /** The mark on the database, without regard to what our role may do there. */
 export async function readMark(session: Client): Promise<FenceMark | undefined> {
   const { rows } = await session.query<Pick<DatabaseRow, 'settings' | 'comment'>>(databaseSql);

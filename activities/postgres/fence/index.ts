@@ -5,7 +5,8 @@ import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresScope } from '../scope';
-import { loweringSql, raisingSql, readAccess, type FenceMark, type FormerAccess } from './former';
+import { closeDoor, requireOurs, serialized, type FenceOwner } from './door';
+import { barrierStands, loweringSql, readAccess, type FormerAccess } from './former';
 import { lookForWriters, readCounters, type WriteCounters } from './silence';
 import { awaitEntering, awaitNoPrepared, endRaisers, endSessions, findHoles, raisingPurpose } from './sessions';
 
@@ -31,8 +32,6 @@ export interface FenceRaised {
 
 const preparedWaitMs = 2_000;
 const sessionsWaitMs = 20_000;
-/** Below the heartbeat timeout of the activity (10 s), before which nobody gives an attempt up and undoes its fence. */
-const closeWithinMs = 9_000;
 const settings = { statement_timeout: '30s', lock_timeout: '10s' };
 
 /** Activities that raise, prove and lower the fence on either side. All are idempotent and look before they act. */
@@ -56,7 +55,7 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
     inspectAccess: (request: FenceRequest): Promise<FormerAccess> =>
       within(request, 'fence inspection', async (session) => {
         const { now, mark } = await readAccess(session, request.side);
-        return ours(mark, request)?.former ?? now;
+        return requireOurs(mark, ownerOf(request))?.former ?? now;
       }),
 
     /** Whether the database is fenced, and by which migration. */
@@ -73,13 +72,8 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
     raiseFence: (request: FenceRequest & { former: FormerAccess }): Promise<FenceRaised> => {
       const started = Date.now();
       return within(request, raisingPurpose, async (session, signal) => {
-        const { side, scope, former } = request;
-        const mark =
-          ours((await readAccess(session, side)).mark, request) ??
-          (await close(session, { migration: scope.migration, former }, request, () => {
-            signal.throwIfAborted();
-            requireInTime(started, request);
-          }));
+        const { side, former } = request;
+        const mark = await closeDoor(session, ownerOf(request), { former, startedAt: started, signal });
         await awaitEntering(session, side, sessionsWaitMs, signal);
         const endedSessions = await endSessions(session, side, sessionsWaitMs, signal);
         await awaitNoPrepared(session, side, preparedWaitMs, signal);
@@ -105,8 +99,8 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
       within(request, 'silence proof', async (session, signal) => {
         const { scope, side, former, since } = request;
         const { now, mark } = await readAccess(session, side);
-        const stands = former.mechanism === 'connection-limit' ? now.connectionLimit === 0 : now.grants.length === 0;
-        if (!ours(mark, request) || !stands) {
+        const stands = barrierStands(now, former);
+        if (!requireOurs(mark, ownerOf(request)) || !stands) {
           throw failure(
             'PreconditionFailed',
             `The fence on ${former.database} of the ${side} is not up: somebody has taken it away, or it was never raised. Raise it again before its silence is proved.`,
@@ -132,56 +126,6 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
 
 export type FenceActivities = ReturnType<typeof createFenceActivities>;
 
-/**
- * One transaction for mark and barrier: a worker killed half-way leaves either no fence or one that says what it is.
- * @param stillWanted throws when the attempt may have been given up, so that one that wakes after the undo closes nothing
- */
-async function close(
-  session: Client,
-  { migration, former }: { migration: string; former: FormerAccess },
-  request: FenceRequest,
-  stillWanted: () => void,
-): Promise<FenceMark> {
-  await awaitNoPrepared(session, request.side, preparedWaitMs);
-  return serialized(session, async () => {
-    const existing = ours((await readAccess(session, request.side)).mark, request);
-    if (existing) return existing;
-    const mark = { migration, raisedAt: new Date().toISOString(), former };
-    for (const statement of raisingSql(mark)) await session.query(statement);
-    // Up to the commit this session is there for `lowerFence` to end; one that begins after it is too late here.
-    stillWanted();
-    return mark;
-  });
-}
-
-async function serialized<Result>(session: Client, work: () => Promise<Result>): Promise<Result> {
-  await session.query('begin');
-  try {
-    await session.query(`select pg_advisory_xact_lock(hashtextextended('cutover fence', 0))`);
-    const result = await work();
-    await session.query('commit');
-    return result;
-  } catch (error) {
-    await session.query('rollback').catch(() => undefined);
-    throw error;
-  }
-}
-
-function requireInTime(started: number, { side }: FenceRequest): void {
-  const ms = Date.now() - started;
-  if (ms <= closeWithinMs) return;
-  throw failure(
-    'NotReadyYet',
-    `The fence on the ${side} was not raised within ${closeWithinMs} ms but after ${ms} ms, and may have been given up meanwhile: nothing was changed. It is tried again by itself; look at the locks on the ${side} when that lasts.`,
-  );
-}
-
-function ours(mark: FenceMark | undefined, { scope, side }: FenceRequest): FenceMark | undefined {
-  if (mark && mark.migration !== scope.migration) {
-    throw failure(
-      'TargetConflict',
-      `The database ${mark.former.database} of the ${side} is fenced by the migration "${mark.migration}" since ${mark.raisedAt}. Let that one end, or lower its fence by hand: ${loweringSql(mark.former).join('; ')}.`,
-    );
-  }
-  return mark;
+function ownerOf({ scope, side }: FenceRequest): FenceOwner {
+  return { migration: scope.migration, side };
 }

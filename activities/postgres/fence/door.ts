@@ -1,0 +1,75 @@
+// The door of one database: mark, barrier and belt go up in one transaction, so that a worker killed half-way leaves either no fence
+// or one that says what it is. Three round trips, since an application may be waiting.
+import type { Client } from 'pg';
+import { failure } from '../../errors';
+import type { Side } from '../errors';
+import { awaitNoPrepared } from './sessions';
+import { loweringSql, raisingSql, readAccess, type FenceMark, type FormerAccess } from './former';
+
+/** Whose fence, on which side. */
+export interface FenceOwner {
+  migration: string;
+  side: Side;
+}
+
+/** Before a closing is committed: below the heartbeat timeout of its activity (10 s), before which nobody gives an attempt up and undoes its fence. */
+const closeWithinMs = 9_000;
+const preparedWaitMs = 2_000;
+
+/**
+ * Closes the door unless it is closed already.
+ * @param startedAt of the attempt, milliseconds of the epoch: one that may have been given up since closes nothing
+ * @throws PreconditionFailed for prepared transactions that stay, with nothing changed; TargetConflict for another migration's fence; NotReadyYet
+ */
+export async function closeDoor(
+  session: Client,
+  owner: FenceOwner,
+  { former, startedAt, signal }: { former: FormerAccess; startedAt: number; signal: AbortSignal },
+): Promise<FenceMark> {
+  const there = requireOurs((await readAccess(session, owner.side)).mark, owner);
+  if (there) return there;
+  await awaitNoPrepared(session, owner.side, preparedWaitMs, signal);
+  return serialized(session, async () => {
+    const existing = requireOurs((await readAccess(session, owner.side)).mark, owner);
+    if (existing) return existing;
+    const mark = { migration: owner.migration, raisedAt: new Date().toISOString(), former };
+    await session.query(raisingSql(mark).join(';\n'));
+    // Up to the commit this session is there for `lowerFence` to end; one that begins after it is too late here.
+    signal.throwIfAborted();
+    requireInTime(startedAt, owner);
+    return mark;
+  });
+}
+
+/** One transaction, one at a time with all others that raise or lower a fence on this database. */
+export async function serialized<Result>(session: Client, work: () => Promise<Result>): Promise<Result> {
+  try {
+    await session.query(`begin; select pg_advisory_xact_lock(hashtextextended('cutover fence', 0))`);
+    const result = await work();
+    await session.query('commit');
+    return result;
+  } catch (error) {
+    await session.query('rollback').catch(() => undefined);
+    throw error;
+  }
+}
+
+/** @throws TargetConflict when the mark is another migration's */
+export function requireOurs(mark: FenceMark | undefined, { migration, side }: FenceOwner): FenceMark | undefined {
+  if (mark && mark.migration !== migration) {
+    throw failure(
+      'TargetConflict',
+      `The database ${mark.former.database} of the ${side} is fenced by the migration "${mark.migration}" since ${mark.raisedAt}. Let that one end, or lower its fence by hand: ${loweringSql(mark.former).join('; ')}.`,
+    );
+  }
+  return mark;
+}
+
+function requireInTime(startedAt: number, { side }: FenceOwner): void {
+  const ms = Date.now() - startedAt;
+  if (ms <= closeWithinMs) return;
+  throw failure(
+    'NotReadyYet',
+    `The fence on the ${side} was not raised within ${closeWithinMs} ms but after ${ms} ms, and may have been given up meanwhile: nothing was changed. It is tried again by itself; look at the locks on the ${side} when that lasts.`,
+  );
+}
