@@ -13,6 +13,7 @@ import { createLargeObjectActivities } from './large-objects';
 import { createLeftoverActivities } from './leftovers';
 import { createLossActivities } from './loss';
 import { createMonitorActivities } from './monitor';
+import { createMovingActivities } from './moving';
 import { createPreflightActivities } from './preflight';
 import { createRoleActivities } from './roles';
 import { createSchemaActivities } from './schema';
@@ -46,6 +47,7 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createFidelityActivities(dependencies),
     ...createFingerprintActivities(dependencies),
     ...createGuardActivities(dependencies),
+    ...createMovingActivities(dependencies),
     ...createValidationActivities(dependencies),
     ...createMonitorActivities(dependencies),
     ...createLossActivities(dependencies),
