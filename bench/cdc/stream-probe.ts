@@ -62,8 +62,8 @@ export function burst(writing: string, following: string, rows: number): Promise
   return between(writing, following, async (from, to) => {
     const startedAt = performance.now();
     await from.query(`do $$ begin
-      for first in 1..${rows} by ${rowsATransaction} loop
-        update public.orders set note = note where id between first and least(first + ${rowsATransaction - 1}, ${rows});
+      for low in 1..${rows} by ${rowsATransaction} loop
+        update public.orders set note = note where id between low and least(low + ${rowsATransaction - 1}, ${rows});
         commit;
       end loop;
     end $$`);
