@@ -2,6 +2,7 @@
 // Left out: replica identities and publications (we make them), positions of sequences, privileges, owners, comments, statistics,
 // what belongs to extensions (they have a line with their version), temporary objects, and the schema `cutover`.
 import { ledgerSchema } from '../scope';
+import { markSql } from './mark';
 
 /** Longer definitions are told by their beginning and a digest. */
 const wholeUpTo = 240;
@@ -68,7 +69,7 @@ const functionsSql = `
       || left(${digestOf(`(to_jsonb(p) - array['oid', 'proowner', 'proacl'])::text || coalesce(to_jsonb(a)::text, '')`)}, 16))
   from pg_proc p join namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
   left join pg_aggregate a on a.aggfnoid = p.oid
-  where not exists (select from extension_part e where e.classid = 'pg_proc'::regclass and e.objid = p.oid)`;
+  where p.oid >= 16384 and not exists (select from extension_part e where e.classid = 'pg_proc'::regclass and e.objid = p.oid)`;
 
 const typesSql = `
   select case t.typtype when 'e' then 'enum' when 'd' then 'domain' when 'r' then 'range' else 'type' end, null, format('%I.%I', n.nspname, t.typname),
@@ -93,8 +94,8 @@ union all
   where v.evtname !~ '^${ledgerSchema}_' and not exists (select from extension_part e where e.classid = 'pg_event_trigger'::regclass and e.objid = v.oid)`;
 
 /**
- * One row: the digest of all lines and, unless it equals `$2`, the lines, joined by newlines in byte order. Each is a JSON list
- * `[kind, relation, name, definition]`. `$1` are the relations that the plan leaves out.
+ * One row: the mark of the catalogues, and all lines unless their digest equals `$2`, joined by newlines in byte order. Each is a JSON
+ * list `[kind, relation, name, definition]`. `$1` are the relations that the plan leaves out.
  */
 export const fingerprintSql = `
 with extension_part as materialized (
@@ -120,7 +121,8 @@ union all ${databaseSql}
   from object
 ), whole as (
   select coalesce(string_agg(line, e'\\n' order by line collate "C"), '') as lines from line
-), known as (
-  select lines, ${digestOf('lines')} as digest from whole
 )
-select digest, case when digest is distinct from $2 then lines end as lines from known`;
+select ${markSql} as mark, case when ${digestOf('lines')} is distinct from $2 then lines end as lines from whole`;
+
+/** Costs of a hundred catalogue look-ups each make the planner think of compiling, which takes longer than all of them. */
+export const glanceSql = `select ${markSql} as mark, set_config('jit', 'off', false)`;
