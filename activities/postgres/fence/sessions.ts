@@ -26,21 +26,26 @@ const notOurs = `not (a.usename = current_user and a.application_name like '${ap
 const described = `format('pid %s: role %s, program %s, from %s, %s', a.pid, coalesce(a.usename, '(none)'), coalesce(nullif(a.application_name, ''), '(unnamed)'),
               coalesce(host(a.client_addr), 'local socket'), coalesce(a.state, ${kind}))`;
 
-const foreignSql = `
+const isForeign = `a.datid = ${thisDatabase} and a.pid <> pg_backend_pid() and ${kind} = 'client backend' and ${notOurs}`;
+
+export const foreignSql = `
 select a.pid::text as pid, ${described} as description
-  from pg_stat_activity a
- where a.datid = ${thisDatabase} and a.pid <> pg_backend_pid() and ${kind} = 'client backend' and ${notOurs}
- order by a.backend_start limit 20`;
+  from pg_stat_activity a where ${isForeign} order by a.backend_start limit 20`;
+
+/** Ends all of them, however many, and says who they were. */
+export const endingSql = `
+select f.pid::text as pid, f.description, pg_terminate_backend(f.pid)::text as ended
+  from (select a.pid, ${described} as description from pg_stat_activity a where ${isForeign} order by a.backend_start offset 0) f`;
 
 /** Any process with a transaction id of its own, background workers and walsenders included; autovacuum writes statistics only. */
-const writersSql = `
+export const writersSql = `
 select a.pid::text as pid, ${described} as description
   from pg_stat_activity a
  where a.datid = ${thisDatabase} and a.pid <> pg_backend_pid() and a.backend_xid is not null and ${kind} not in ('autovacuum worker', 'server process') and ${notOurs}
  order by a.xact_start limit 20`;
 
 /** A backend that has passed the door but is not in pg_stat_activity yet holds this lock until it is through. */
-const enteringSql = `
+export const enteringSql = `
 select l.pid || ' ' || l.virtualtransaction as key
   from pg_locks l
  where l.locktype = 'object' and l.classid = 'pg_catalog.pg_database'::regclass and l.objid = ${thisDatabase}
@@ -100,30 +105,35 @@ export async function endSessions(
     timeoutMs,
     signal,
     async () => {
-      last = await foreignSessions(session);
-      if (last.length === 0) return true;
-      try {
-        await session.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [
-          last.map(({ pid }) => pid),
-        ]);
-      } catch (error) {
-        if (!(typeof error === 'object' && error !== null && 'code' in error && error.code === '42501')) throw error;
-        throw failure(
-          'AuthDenied',
-          `The fence on the ${side} cannot end the session ${last[0]?.description}: the role of the migration may not. Run GRANT pg_signal_backend TO that role (sessions of superusers must be ended by a superuser), then retry.`,
-          { sqlState: '42501' },
-        );
-      }
+      last = (await session.query<ForeignSession>(endingSql).catch((error: unknown) => mayNotEnd(error, side))).rows;
       for (const { pid } of last) ended.add(pid);
-      return false;
+      return last.length === 0;
     },
     () =>
       failure(
         'NotReadyYet',
-        `${last.length} sessions on the ${side} have not ended after ${timeoutMs} ms: ${last.map(({ description }) => description).join('; ')}. It is tried again by itself; end them by hand when that lasts.`,
+        `${last.length} sessions on the ${side} have not ended after ${timeoutMs} ms: ${namesOf(last)}. It is tried again by itself; end them by hand when that lasts.`,
       ),
   );
   return ended.size;
+}
+
+/** Rethrows what ending sessions threw; a missing privilege with the grant that mends it. */
+export function mayNotEnd(error: unknown, side: Side): never {
+  if (!(typeof error === 'object' && error !== null && 'code' in error && error.code === '42501')) throw error;
+  throw failure(
+    'AuthDenied',
+    `The fence on the ${side} cannot end the sessions of others: the role of the migration may not. Run GRANT pg_signal_backend TO that role (sessions of superusers must be ended by a superuser), then retry.`,
+    { sqlState: '42501' },
+  );
+}
+
+/** The first twenty. */
+export function namesOf(sessions: ForeignSession[]): string {
+  return sessions
+    .slice(0, 20)
+    .map(({ description }) => description)
+    .join('; ');
 }
 
 /** Waits until no other session of this role raises a fence on this database, ending those that do. @throws NotReadyYet after `timeoutMs` */
@@ -147,7 +157,13 @@ export async function endRaisers(session: Client, side: Side, timeoutMs: number,
   );
 }
 
-const preparedSql = `select gid, owner, prepared::text as since from pg_prepared_xacts where database = current_database() order by prepared limit 20`;
+export interface Prepared {
+  gid: string;
+  owner: string;
+  since: string;
+}
+
+export const preparedSql = `select gid, owner, prepared::text as since from pg_prepared_xacts where database = current_database() order by prepared limit 20`;
 
 /** Waits for prepared transactions: they commit through any fence. @throws PreconditionFailed with the statements that end them */
 export async function awaitNoPrepared(
@@ -156,24 +172,26 @@ export async function awaitNoPrepared(
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  let last: { gid: string; owner: string; since: string }[] = [];
+  let last: Prepared[] = [];
   await until(
     timeoutMs,
     signal,
     async () => {
-      last = (await session.query<(typeof last)[number]>(preparedSql)).rows;
+      last = (await session.query<Prepared>(preparedSql)).rows;
       return last.length === 0;
     },
-    () => {
-      const statements = last.map(
-        ({ gid }) => `COMMIT PREPARED ${quoteLiteral(gid)} or ROLLBACK PREPARED ${quoteLiteral(gid)}`,
-      );
-      const who = last.map(({ gid, owner, since }) => `${gid} of ${owner} since ${since}`).join('; ');
-      return failure(
-        'PreconditionFailed',
-        `Prepared transactions on the ${side} would commit through the fence: ${who}. End each on the ${side} with ${statements.join('; ')}, then retry.`,
-      );
-    },
+    () => stillPrepared(last, side),
+  );
+}
+
+export function stillPrepared(prepared: Prepared[], side: Side): Error {
+  const statements = prepared.map(
+    ({ gid }) => `COMMIT PREPARED ${quoteLiteral(gid)} or ROLLBACK PREPARED ${quoteLiteral(gid)}`,
+  );
+  const who = prepared.map(({ gid, owner, since }) => `${gid} of ${owner} since ${since}`).join('; ');
+  return failure(
+    'PreconditionFailed',
+    `Prepared transactions on the ${side} would commit through the fence: ${who}. End each on the ${side} with ${statements.join('; ')}, then retry.`,
   );
 }
 

@@ -26,7 +26,7 @@ export function statisticsDelayMs(serverVersion: number): number {
 }
 
 /** 2619, 3429: pg_statistic and pg_statistic_ext_data, which autoanalyze writes. */
-const countersSql = `
+export const countersSql = `
 select coalesce(sum(writes) filter (where not catalog), 0)::text as rows,
        coalesce(sum(writes) filter (where catalog), 0)::text as definitions
   from (select n.nspname in ('pg_catalog', 'information_schema') and c.oid <> 2613 as catalog,
@@ -42,11 +42,14 @@ export async function readCounters(session: Client, signal?: AbortSignal): Promi
   return { rows: rows[0]?.rows ?? '0', definitions: rows[0]?.definitions ?? '0', measuredAt: new Date().toISOString() };
 }
 
-interface Look {
-  counters: WriteCounters;
+export interface Presence {
   sessions: ForeignSession[];
   writers: ForeignSession[];
   prepared: string[];
+}
+
+interface Look extends Presence {
+  counters: WriteCounters;
 }
 
 async function look(session: Client, signal?: AbortSignal): Promise<Look> {
@@ -96,10 +99,7 @@ export async function lookForWriters(
   const subscriptions = holes.filter((hole) => hole.startsWith('subscription '));
   broken.push(...subscriptions);
   if (broken.length > 0) {
-    throw failure(
-      'VerificationMismatch',
-      `Something still writes, or could at once, to ${database} on the ${side} behind the fence: ${[...new Set(broken)].slice(0, 10).join('; ')}. Stop it (superusers and programs inside the server pass the fence), then retry.`,
-    );
+    throw silenceBroken(database, side, broken);
   }
   const wal = await session.query<{ bytes: string }>(
     `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), ${quoteLiteral(lsn)}::pg_lsn)::text as bytes`,
@@ -118,13 +118,22 @@ export async function lookForWriters(
   };
 }
 
+/** @param broken who or what, one line each; the first ten are told */
+export function silenceBroken(database: string, side: Side, broken: string[]): Error {
+  return failure(
+    'VerificationMismatch',
+    `Something still writes, or could at once, to ${database} on the ${side} behind the fence: ${[...new Set(broken)].slice(0, 10).join('; ')}. Stop it (superusers and programs inside the server pass the fence), then retry.`,
+  );
+}
+
 function sinceText(since: WriteCounters, rows: bigint): string {
   if (rows < 0n)
     return `rows changed since the fence was up at ${since.measuredAt}: unknown, the server's statistics were reset since; the comparison of all rows must tell`;
   return `no row changed since the fence was up at ${since.measuredAt}`;
 }
 
-async function doorText(session: Client, former: FormerAccess): Promise<string> {
+/** For the evidence: how many roles cannot come in any more, and why. */
+export async function doorText(session: Client, former: FormerAccess): Promise<string> {
   const { rows } = await session.query<{ refused: string }>(
     `select count(*) filter (where not rolsuper and ($1 = 'connection-limit' or not has_database_privilege(rolname, current_database(), 'CONNECT'))) as refused
        from pg_roles where rolcanlogin`,
@@ -134,7 +143,8 @@ async function doorText(session: Client, former: FormerAccess): Promise<string> 
   return `new sessions of ${rows[0]?.refused ?? '0'} login roles are refused: ${by}`;
 }
 
-function describe({ sessions, writers, prepared }: Look): string[] {
+/** Who is there that may not be, one line each. */
+export function describe({ sessions, writers, prepared }: Presence): string[] {
   return [
     ...sessions.map(({ description }) => `session ${description}`),
     ...writers.map(({ description }) => `open writing transaction ${description}`),
@@ -142,6 +152,6 @@ function describe({ sessions, writers, prepared }: Look): string[] {
   ];
 }
 
-function difference(from: WriteCounters, to: WriteCounters): { rows: bigint; definitions: bigint } {
+export function difference(from: WriteCounters, to: WriteCounters): { rows: bigint; definitions: bigint } {
   return { rows: BigInt(to.rows) - BigInt(from.rows), definitions: BigInt(to.definitions) - BigInt(from.definitions) };
 }
