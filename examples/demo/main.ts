@@ -1,36 +1,35 @@
-// `npm run demo`: a live shop moves from PostgreSQL 15 to 18 under load, first rolled back on purpose in the middle, then for real.
+// `npm run demo`: a live shop moves from PostgreSQL 15 to 18 under load. With big-bang first rolled back on purpose in the middle, then for
+// real; with `--strategy cdc` switched, taken back after writes on the new side, and switched once more.
 // Exit code 0 only if no acknowledged write is missing or doubled and validation found nothing.
-import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
-import { Command, InvalidArgumentError } from 'commander';
-import pg from 'pg';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import pc from 'picocolors';
 import { ensureClientTools } from '../../local/binaries/postgres-client';
 import { startStack, type Stack } from '../../local/stack';
 import { formatDurationMs } from '../../plan/duration';
-import type { PostgresPlanInput } from '../../plan/postgres';
-import { approveSignal, rollbackSignal, statusQuery, taskQueue, type MigrationStatus } from '../../workflows/messages';
-import type { postgresMigration } from '../../workflows';
-import { compareLedger, type LedgerComparison } from '../application/compare-ledger';
+import type { MigrationResult } from '../../workflows/messages';
 import { startApplication, type RunningApplication } from '../application/server';
 import { defaultRows, loadSampleData } from '../sample-data/load';
+import { copyHasBegun, Move, type Stage, type Story } from './follow';
 import { FolderRefused, freshFolder } from './folder';
-import { Narrator } from './narrator';
+import { adminToken, compareOn, isComplete, sayLedger, saySwitches } from './ledger';
+import { bigBangPlan, cdcPlan } from './plans';
+import { StreamedStory } from './streamed-story';
 import { startWorkerProcess, type WorkerProcess } from './worker-process';
 
 interface DemoOptions {
   rows: number;
   rate: number;
-  strategy: string;
+  strategy: (typeof strategies)[number];
   interactive: boolean;
   rollbackFirst: boolean;
   killWorker: boolean;
   folder: string;
 }
 
-const token = 'demo-only-token';
+const strategies = ['big-bang', 'cdc'] as const;
 const shopRole = 'shop';
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const heading = (text: string): void => say(`\n${pc.bold(pc.inverse(` ${text} `))}`);
@@ -76,6 +75,7 @@ async function runOn(
     rows: options.rows,
     roleName: shopRole,
     rolePassword: shopRole,
+    documents: options.strategy !== 'cdc',
     say: (line) => say(pc.dim(`  ${line}`)),
   });
 
@@ -86,7 +86,8 @@ async function runOn(
     targetUrl: asShop(targetUrl),
     ledgerPath,
     rate: options.rate,
-    adminToken: token,
+    writers: options.strategy === 'cdc' ? 8 : 4,
+    adminToken,
   });
   stopping.push(() => application.stop());
   say(`  ${application.url}, some ${options.rate} writes a second`);
@@ -96,7 +97,7 @@ async function runOn(
     CUTOVER_ARTIFACTS: pathToFileURL(join(folder, 'artifacts')).href,
     SOURCE_DATABASE_URL: sourceUrl,
     TARGET_DATABASE_URL: targetUrl,
-    SHOP_ADMIN_TOKEN: token,
+    SHOP_ADMIN_TOKEN: adminToken,
   };
   const workers: WorkerProcess[] = [await startWorkerProcess(environment, join(folder, 'worker.log'))];
   stopping.push(async () => {
@@ -105,46 +106,99 @@ async function runOn(
 
   const connection = await Connection.connect({ address: temporal.address });
   stopping.push(() => connection.close());
-  const client = new Client({ connection });
   say(`  Web UI: ${pc.cyan(temporal.uiUrl)}`);
+  const stage: Stage = {
+    client: new Client({ connection }),
+    address: temporal.address,
+    uiUrl: temporal.uiUrl,
+    folder,
+    say,
+  };
+  const cast = { application, sourceUrl, targetUrl, killWorker: options.killWorker ? killAndReplace : undefined };
+  return options.strategy === 'cdc' ? streamed(stage, cast, options) : stopped(stage, cast, options);
 
-  const move = new Move(client, temporal.address, temporal.uiUrl, folder, application);
+  async function killAndReplace(): Promise<void> {
+    say(
+      pc.red(`  kill -9 of the worker (pid ${workers.at(-1)?.pid}) in the middle of the copy; another one is started`),
+    );
+    workers.at(-1)?.kill();
+    workers.push(await startWorkerProcess(environment, join(folder, 'worker.log')));
+  }
+}
+
+interface Cast {
+  application: RunningApplication;
+  sourceUrl: string;
+  targetUrl: string;
+  killWorker?: () => Promise<void>;
+}
+
+/** big-bang: writes stop for the whole copy. First rolled back in the middle on purpose, then for real. */
+async function stopped(stage: Stage, cast: Cast, options: DemoOptions): Promise<boolean> {
+  const { application, sourceUrl, targetUrl, killWorker } = cast;
   if (options.rollbackFirst && !options.interactive) {
     heading('First a way back that is tried: rolled back in the middle of the copy');
-    const back = await move.run('orders-to-18-tried', { rollBackDuringCopy: true });
-    const compared = await compareOn(sourceUrl, application, ledgerPath);
-    sayLedger('the source', compared);
+    const rollBackOnce = duringCopy((move) => move.rollBack('trying the way back'));
+    const back = await new Move(stage, bigBangPlan('orders-to-18-tried', application.url)).run({
+      onStatus: rollBackOnce,
+    });
+    const compared = await compareOn(sourceUrl, application);
+    sayLedger(say, 'the source', compared);
     if (back.outcome !== 'rolled-back' || compared.missing.length + compared.doubled.length > 0) return false;
   }
 
   heading('Now for real');
-  const killing = options.killWorker
-    ? async () => {
-        say(
-          pc.red(
-            `  kill -9 of the worker (pid ${workers.at(-1)?.pid}) in the middle of the copy; another one is started`,
-          ),
-        );
-        workers.at(-1)?.kill();
-        workers.push(await startWorkerProcess(environment, join(folder, 'worker.log')));
-      }
-    : undefined;
-  const result = await move.run('orders-to-18', { interactive: options.interactive, duringCopy: killing });
-  const compared = await compareOn(result.outcome === 'completed' ? targetUrl : sourceUrl, application, ledgerPath);
-
+  const result = await new Move(stage, bigBangPlan('orders-to-18', application.url)).run({
+    interactive: options.interactive,
+    ...(killWorker ? { onStatus: duringCopy(killWorker) } : {}),
+  });
+  const [where, url] = inUse(result, cast);
+  const compared = await compareOn(url, application);
   heading('The end');
-  sayLedger(result.outcome === 'completed' ? 'the target' : 'the source', compared);
+  sayLedger(say, where, compared);
+  if (compared.freezeMs !== undefined)
+    say(`  The application saw ${formatDurationMs(compared.freezeMs)} without writes`);
+  sayResult(result);
+  return result.outcome === 'completed' && result.differences === 0 && isComplete(compared) && targetUrl === url;
+}
+
+/** cdc: copied and streamed under load; there, back and there again, and nothing lost on either side. */
+async function streamed(stage: Stage, cast: Cast, options: DemoOptions): Promise<boolean> {
+  const { application, sourceUrl, killWorker } = cast;
+  heading('The migration: copied and streamed while the shop goes on');
+  const { rate, interactive } = options;
+  const story = new StreamedStory(say, application, { rate, sourceUrl, interactive }, killWorker);
+  const result = await new Move(stage, cdcPlan('orders-to-18', application.url)).run(story);
+  const [where, url] = inUse(result, cast);
+  const compared = await compareOn(url, application);
+  heading('The end');
+  saySwitches(say, compared);
+  if (story.onSource) sayLedger(say, 'the source, when its stream ended', story.onSource);
+  sayLedger(say, where, compared);
+  sayResult(result);
+  const followed = interactive || (story.onSource !== undefined && isComplete(story.onSource));
+  return result.outcome === 'completed' && result.differences === 0 && isComplete(compared) && followed;
+}
+
+/** Once, when the first chunks are copied. */
+function duringCopy(act: (move: Move) => Promise<void>): NonNullable<Story['onStatus']> {
+  let done = false;
+  return async (status, move) => {
+    if (done || !copyHasBegun(status)) return;
+    done = true;
+    await act(move);
+  };
+}
+
+function inUse({ outcome }: MigrationResult, { sourceUrl, targetUrl }: Cast): [where: string, url: string] {
+  return outcome === 'completed' ? ['the target', targetUrl] : ['the source', sourceUrl];
+}
+
+function sayResult({ outcome, rows, differences, downtimeMs, reportArtifact }: MigrationResult): void {
   say(
-    `  ${result.outcome}: ${result.rows ?? 'no'} rows copied, ${result.differences ?? 'unknown'} differences, writes stopped for ${formatDurationMs(result.downtimeMs ?? 0)}`,
+    `  ${outcome}: ${rows ?? 'no'} rows copied, ${differences ?? 'unknown'} differences, writes stopped for ${formatDurationMs(downtimeMs ?? 0)}`,
   );
-  say(`  Report: ${pc.cyan(result.reportArtifact)}`);
-  return (
-    result.outcome === 'completed' &&
-    result.differences === 0 &&
-    compared.missing.length === 0 &&
-    compared.doubled.length === 0 &&
-    compared.acknowledged > 0
-  );
+  say(`  Report: ${pc.cyan(reportArtifact)}`);
 }
 
 /** The same database, as the application's ordinary role. */
@@ -155,160 +209,10 @@ function asShop(url: string): string {
   return changed.href;
 }
 
-/** With the writers at rest, so that the ledger and the database stand still. */
-async function compareOn(url: string, application: RunningApplication, ledgerPath: string): Promise<LedgerComparison> {
-  await administer(application, 'maintenance-mode', { enabled: true });
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await compareLedger(ledgerPath, client);
-  } finally {
-    await client.end();
-    await administer(application, 'normal-mode', {});
-  }
-}
-
-async function administer({ url }: RunningApplication, endpoint: string, body: object): Promise<void> {
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  const { ok, status } = await fetch(`${url}/admin/${endpoint}`, {
-    method: 'POST',
-    headers,
-    body: JSON.stringify(body),
-  });
-  if (!ok) throw new Error(`the application answered ${status} to ${endpoint}`);
-}
-
-function sayLedger(where: string, { acknowledged, missing, doubled, unknown, freezeMs }: LedgerComparison): void {
-  const verdict =
-    missing.length + doubled.length === 0
-      ? pc.green('complete')
-      : pc.red(`${missing.length} missing, ${doubled.length} doubled`);
-  say(
-    `  Ledger: ${acknowledged} acknowledged writes looked up on ${where}: ${verdict} (${unknown} with an unknown outcome)`,
-  );
-  if (freezeMs !== undefined) say(`  The application saw ${formatDurationMs(freezeMs)} without writes`);
-}
-
-class Move {
-  constructor(
-    private readonly client: Client,
-    private readonly address: string,
-    private readonly uiUrl: string,
-    private readonly folder: string,
-    private readonly application: RunningApplication,
-  ) {}
-
-  async run(
-    workflowId: string,
-    how: { rollBackDuringCopy?: boolean; interactive?: boolean; duringCopy?: () => Promise<void> },
-  ) {
-    const narrator = new Narrator(say, this.address);
-    const planFile = join(this.folder, `${workflowId}.plan.json`);
-    const plan = this.plan(workflowId);
-    writeFileSync(planFile, `${JSON.stringify(plan, undefined, 2)}\n`);
-    say('  A person would type:');
-    say(
-      pc.cyan(
-        `    temporal workflow start --address ${this.address} --task-queue ${taskQueue} --type postgresMigration --workflow-id ${workflowId} --input-file ${planFile}`,
-      ),
-    );
-    const handle = await this.client.workflow.start<typeof postgresMigration>('postgresMigration', {
-      taskQueue,
-      workflowId,
-      args: [plan],
-      staticSummary: 'Demo: a shop moves from PostgreSQL 15 to 18',
-    });
-    say(`  Watch it: ${pc.cyan(`${this.uiUrl}/namespaces/default/workflows/${workflowId}`)}\n`);
-
-    const announced = new Set<string>();
-    let during = how.duringCopy;
-    let result: Awaited<ReturnType<typeof handle.result>> | undefined;
-    const ended = handle.result().then((value) => (result = value));
-    ended.catch(() => undefined);
-    for (;;) {
-      const status = await handle.query(statusQuery).catch(() => undefined);
-      if (status) {
-        narrator.tell(status);
-        if (copyHasBegun(status) && how.rollBackDuringCopy && !announced.has('rollback')) {
-          announced.add('rollback');
-          say(pc.yellow('\n  The operator changes their mind. A person would type:'));
-          say(
-            pc.cyan(
-              `    ${narrator.signalCommand(workflowId, 'rollback', '{"by":"YOU","reason":"trying the way back"}')}`,
-            ),
-          );
-          await handle.signal(rollbackSignal, { by: 'demo', reason: 'trying the way back' });
-        }
-        if (copyHasBegun(status) && during) {
-          const now = during;
-          during = undefined;
-          await now();
-        }
-        if (status.blocked && !announced.has(status.blocked.failure)) {
-          announced.add(status.blocked.failure);
-          say(pc.red(`  Blocked at ${status.blocked.step}: ${status.blocked.failure}`));
-          if (!how.interactive)
-            await handle.signal(rollbackSignal, { by: 'demo', reason: `blocked at ${status.blocked.step}` });
-        }
-        const gate = status.gates.find(({ state }) => state === 'open');
-        if (gate && !announced.has(`${gate.name} ${gate.openedAt}`)) {
-          announced.add(`${gate.name} ${gate.openedAt}`);
-          narrator.gate(gate, workflowId);
-          if (!how.interactive) await handle.signal(approveSignal, { gate: gate.name, by: 'demo', reason: 'narrated' });
-        }
-      }
-      if (result) return result;
-      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 300))]);
-    }
-  }
-
-  private plan(name: string): PostgresPlanInput {
-    const { url } = this.application;
-    return {
-      name,
-      strategy: 'big-bang',
-      source: { env: 'SOURCE_DATABASE_URL' },
-      target: { env: 'TARGET_DATABASE_URL' },
-      decision: {
-        estimatedDurationMinutes: 2,
-        acceptableDowntimeMinutes: 10,
-        rationale: 'The shop sleeps at night; ten minutes without orders are accepted.',
-      },
-      application: { adminUrl: url, token: { env: 'SHOP_ADMIN_TOKEN' } },
-      copy: { lanes: 2, chunkMegabytes: 32 },
-      validation: {
-        notNull: [{ table: 'shop.orders', columns: ['customer_id', 'placed_at'] }],
-        assertions: [
-          {
-            name: 'no order without a customer',
-            sql: 'select count(*) from shop.orders o where not exists (select from shop.customers c where c.id = o.customer_id)',
-            expect: '0',
-          },
-        ],
-        smoke: [
-          { name: 'newest order is served', url: `${url}/orders/latest` },
-          { name: 'orders are there', sql: 'select count(*) > 0 from shop.orders', expect: 't' },
-        ],
-        performance: {
-          queries: [{ name: 'orders of a customer', sql: 'select count(*) from shop.orders where customer_id = 42' }],
-        },
-      },
-      rollbackTriggers: { probes: [{ name: 'health', url: `${url}/health` }], interval: '1s', window: '10s' },
-      monitor: '15s',
-      retainSource: '5s',
-    };
-  }
-}
-
 /** With the reasons underneath: Temporal's own message says only that a workflow failed. */
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause ? `${error.message}: ${describeFailure(error.cause)}` : error.message;
-}
-
-function copyHasBegun({ phase, copy, steps }: MigrationStatus): boolean {
-  const copying = steps.some(({ id, state }) => id === 'copy-data' && state === 'running');
-  return phase === 'copy' && copying && (copy === undefined || copy.chunksDone > 0 || copy.chunksTotal > 0);
 }
 
 function wholeNumber(text: string): number {
@@ -320,19 +224,17 @@ const command = new Command('npm run demo --')
   .description('Moves a live shop from PostgreSQL 15 to 18 on an embedded stack, and proves that nothing is lost.')
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .option('--rows <n>', 'orders in the sample data', wholeNumber, defaultRows)
-  .option('--rate <n>', 'writes a second that the application aims at', wholeNumber, 200)
-  .option('--strategy <name>', 'big-bang', 'big-bang')
+  .option('--rate <n>', 'writes a second that the application aims at (default: 200; with cdc 300)', wholeNumber)
+  .addOption(
+    new Option('--strategy <name>', 'stopped for the whole copy, or streamed').choices(strategies).default('big-bang'),
+  )
   .option('--interactive', 'leave the gates to you', false)
-  .option('--no-rollback-first', 'do not try the way back first')
+  .option('--no-rollback-first', 'big-bang: do not try the way back first')
   .option('--kill-worker', 'kill -9 the worker in the middle of the copy', false)
   .option('--folder <path>', 'where logs, data and artifacts go; emptied first', join('.cutover', 'demo'))
-  .action(async (options: DemoOptions) => {
-    if (options.strategy !== 'big-bang')
-      command.error(
-        `--strategy is "${options.strategy}", expected big-bang: the others are not available in this version`,
-        { exitCode: 2 },
-      );
-    process.exitCode = (await demo(options)) ? 0 : 1;
+  .action(async (options: Omit<DemoOptions, 'rate'> & { rate?: number }) => {
+    const { rate = options.strategy === 'cdc' ? 300 : 200 } = options;
+    process.exitCode = (await demo({ ...options, rate })) ? 0 : 1;
   });
 
 command.parseAsync().catch((error: unknown) => {

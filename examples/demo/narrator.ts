@@ -1,6 +1,6 @@
 // What the demo says: the steps of the runbook as they happen, and for each gate what a person would type.
 import pc from 'picocolors';
-import type { GateRecord, StepRecord } from '../../journal/types';
+import type { GateRecord, HandOverRecord, StepRecord } from '../../journal/types';
 import { formatDurationMs } from '../../plan/duration';
 import type { MigrationStatus } from '../../workflows/messages';
 
@@ -18,6 +18,7 @@ const marks: Partial<Record<StepRecord['state'], string>> = {
 export class Narrator {
   private readonly told = new Set<string>();
   private lastCopy = 0;
+  private handOversTold = 0;
 
   constructor(
     private readonly say: Say,
@@ -35,6 +36,7 @@ export class Narrator {
       this.say(`  ${mark} ${step.title}${time}${result ? pc.dim(`  ${result.slice(0, 160)}`) : ''}`);
     }
     this.tellCopy(status);
+    this.tellHandOvers(status);
   }
 
   private tellCopy({ copy, phase }: MigrationStatus): void {
@@ -42,6 +44,16 @@ export class Narrator {
     this.lastCopy = copy.chunksDone;
     const share = Math.floor((100 * copy.bytesCopied) / Math.max(1, copy.bytesTotal));
     this.say(pc.dim(`    copied ${share} %, ${copy.rows} rows, ${copy.tablesDone} of ${copy.tablesTotal} tables`));
+  }
+
+  /** A hand-over is told once its freeze has been asked for, or the next thing goes on. */
+  private tellHandOvers({ handOvers = [], phase }: MigrationStatus): void {
+    for (const record of handOvers.slice(this.handOversTold)) {
+      if (record.outcome === 'under-way') return;
+      if (record.outcome === 'switched' && record.freezeMs === undefined && phase === 'switch') return;
+      this.handOversTold += 1;
+      this.say(record.outcome === 'switched' ? switchedLine(record) : givenUpLine(record));
+    }
   }
 
   /** The gate, its evidence, and the command that a person would type. */
@@ -56,4 +68,15 @@ export class Narrator {
   signalCommand(workflowId: string, name: string, input: string): string {
     return `temporal workflow signal --address ${this.address} -w ${workflowId} --name ${name} --input '${input}'`;
   }
+}
+
+function switchedLine({ from, to, freezeMs, outageMs, parts }: HandOverRecord): string {
+  const freeze = freezeMs ?? outageMs;
+  const time = freeze === undefined ? '' : `${formatDurationMs(freeze)} without writes, `;
+  const where = parts.map(({ name, ms }) => `${name} ${Math.round(ms)}`).join(', ');
+  return `${pc.bold(`  Switched from ${from} to ${to}: ${time}nothing lost`)}${where ? pc.dim(`\n    in ms: ${where}`) : ''}`;
+}
+
+function givenUpLine({ from, to, why }: HandOverRecord): string {
+  return pc.yellow(`  From ${from} to ${to}: given up in time, ${from} takes writes again${why ? `: ${why}` : ''}`);
 }
