@@ -117,7 +117,7 @@ export class BenchMigration {
       const journal = await this.journal();
       requireGoing(journal);
       const latest = (journal.handOvers ?? [])[before];
-      if (latest?.outcome === 'given-up') return latest.why ?? 'no reason told';
+      if (latest?.outcome === 'given-up') return journal.notes.at(-1)?.text ?? 'no reason told';
       if (performance.now() - from > patienceMs) throw new Error(`no switch; it is in phase ${journal.phase}`);
     }
   }

@@ -77,6 +77,8 @@ function switchedLine({ from, to, freezeMs, outageMs, parts }: HandOverRecord): 
   return `${pc.bold(`  Switched from ${from} to ${to}: ${time}nothing lost`)}${where ? pc.dim(`\n    in ms: ${where}`) : ''}`;
 }
 
-function givenUpLine({ from, to, why }: HandOverRecord): string {
-  return pc.yellow(`  From ${from} to ${to}: given up in time, ${from} takes writes again${why ? `: ${why}` : ''}`);
+function givenUpLine({ from, to }: HandOverRecord): string {
+  return pc.yellow(
+    `  From ${from} to ${to}: not reached in time, so the ${from} takes writes again and streaming goes on`,
+  );
 }
