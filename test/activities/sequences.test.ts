@@ -1,4 +1,4 @@
-import { withMargin, type SequenceState } from '../../activities/postgres/sequences';
+import { withMargin, type SequenceState } from '../../activities/postgres/sequence-states';
 import { copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
 
@@ -17,8 +17,9 @@ describe('the margin', () => {
   it.each([
     ['goes in the direction of the increment', up, 3n, 25n],
     ['goes down where the sequence counts down', { ...up, increment: -3n, lastValue: 50n }, 4n, 38n],
-    ['stops at the maximum', up, 1_000n, 100n],
-    ['stops at the minimum', { ...up, increment: -5n }, 1_000n, 1n],
+    ['leaves half of the numbers below the maximum', up, 1_000n, 55n],
+    ['leaves half of the numbers above the minimum', { ...up, lastValue: 61n, increment: -5n }, 1_000n, 31n],
+    ['does not use up the last number of a sequence', { ...up, lastValue: 95n }, 1_000n, 95n],
     ['begins anew where the sequence cycles', { ...up, increment: 1n, max: 12n, cycle: true }, 3n, 1n],
     [
       'begins anew at the top where it counts down',
