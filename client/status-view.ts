@@ -36,6 +36,7 @@ export function statusLines(status: MigrationStatus, activities: RunningActivity
     ...blockedLines(status, view),
     ...gateLines(status, view),
     ...copyLines(status, activities, view),
+    ...streamLines(status, view),
     ...activityLines(activities, view),
     ...stepLines(status, view),
     ...endLines(status, view),
@@ -155,6 +156,33 @@ function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity
         `      lane ${lane.lane + 1}  ${plainText(lane.table ?? 'between two chunks')}  ${colors.dim(`${formatBytes(lane.bytes + lane.bytesInFlight)}, ${formatBytes(lane.bytesPerSecond)}/s, ${lane.chunksDone} chunks`)}`,
     ),
   ];
+}
+
+/** Of a migration by CDC: who follows whom, what is wrong, and the hand-overs so far. */
+function streamLines({ replication, handOvers = [], outcome }: MigrationStatus, { colors }: View): string[] {
+  if (outcome || (!replication && handOvers.length === 0)) return [];
+  const lines = [''];
+  if (replication) {
+    const { direction, lagMs, streams, retainedWalBytes, problems, guardian } = replication;
+    const [behind, ahead] = direction === 'forward' ? ['target', 'source'] : ['source', 'target'];
+    lines.push(
+      `Streams  the ${behind} follows the ${ahead}${lagMs === undefined ? '' : `, a marker passes in ${lagMs} ms`}${retainedWalBytes === undefined ? '' : `; ${formatBytes(retainedWalBytes)} of WAL held back`}`,
+    );
+    lines.push(
+      ...streams.map(({ name, state, lagBytes, errors }) =>
+        colors.dim(
+          `      ${name}  ${state}${lagBytes === undefined ? '' : `, ${formatBytes(lagBytes)} behind`}${errors > 0 ? `, ${errors} errors` : ''}`,
+        ),
+      ),
+      ...problems.map((problem) => `  ${colors.red('✖')} ${plainText(problem)}`),
+    );
+    if (guardian) lines.push(colors.dim(`      slot guardian: ${guardian.level}, ${plainText(guardian.detail)}`));
+  }
+  for (const { from, to, outcome: how, outageMs, freezeMs } of handOvers)
+    lines.push(
+      `  ${from} to ${to}: ${how}${freezeMs === undefined ? (outageMs === undefined ? '' : ` in ${formatDurationMs(outageMs)}`) : `, ${freezeMs} ms without writes as the application saw it`}`,
+    );
+  return lines;
 }
 
 function sum(lanes: Lane[], field: 'bytes' | 'bytesInFlight' | 'bytesPerSecond'): number {

@@ -24,6 +24,7 @@ export function renderDetails(journal: Journal): string {
     ...(open ? gateLines(journal, open) : []),
     ...blockedLines(journal),
     ...copyLines(journal),
+    ...streamLines(journal),
     ...calicoLines(journal),
     ...refusedLines(journal),
   ];
@@ -60,6 +61,28 @@ function copyLines(journal: Journal): string[] {
   const share = copy.bytesTotal === 0 ? 100 : Math.floor((100 * copy.bytesCopied) / copy.bytesTotal);
   const eta = copy.etaMs === undefined ? '' : `, ${formatDurationMs(copy.etaMs)} to go`;
   return [`Copied ${share} % (${copy.tablesDone} of ${copy.tablesTotal} tables)${eta}`];
+}
+
+/** Who follows whom and how closely; and how long the last hand-over took. */
+function streamLines({ replication, handOvers = [], outcome }: Journal): string[] {
+  if (outcome) return [];
+  const lines: string[] = [];
+  if (replication) {
+    const { direction, lagMs, problems, guardian } = replication;
+    const [behind, ahead] = direction === 'forward' ? ['target', 'source'] : ['source', 'target'];
+    lines.push(
+      `the ${behind} follows the ${ahead}: a marker passes in ${lagMs === undefined ? 'unknown time' : `${lagMs} ms`}`,
+    );
+    lines.push(...problems.slice(0, 4).map((problem) => `**${oneLine(problem, 160)}**`));
+    if (guardian && guardian.level !== 'fine')
+      lines.push(`slot guardian, ${guardian.level}: ${oneLine(guardian.detail, 120)}`);
+  }
+  const last = handOvers.at(-1);
+  if (last?.outcome === 'switched')
+    lines.push(
+      `last hand-over, ${last.from} to ${last.to}: ${last.freezeMs === undefined ? formatDurationMs(last.outageMs ?? 0) : `${last.freezeMs} ms`} without writes`,
+    );
+  return lines.length > 0 ? [lines.map((line) => `- ${line}`).join('\n')] : [];
 }
 
 /** Where the keys ended and what the import did: the figures by which people decide at the gates. */

@@ -188,7 +188,8 @@ type PayloadOf<Name extends MessageName> = Extract<ReturnType<typeof parseMessag
 
 function status(journal: Journal): MigrationStatus {
   const { migration, kind, phase, outcome, startedAt, endedAt, reason, blocked, paused, pointOfNoReturnAt } = journal;
-  const { steps, gates, refused, copy, accounting, imports, validation, downtime, loss } = journal;
+  const { steps, gates, refused, copy, replication, handOvers, accounting, imports, validation, downtime, loss } =
+    journal;
   return {
     migration,
     kind,
@@ -206,6 +207,8 @@ function status(journal: Journal): MigrationStatus {
     refused,
     checks: journal.preflight,
     copy,
+    replication,
+    handOvers,
     accounting,
     imports,
     validation,

@@ -7,9 +7,11 @@ import type {
   CopyProgress,
   Downtime,
   GateRecord,
+  HandOverRecord,
   Journal,
   KindImport,
   RefusedMessage,
+  Replication,
   StepRecord,
   ValidationRecord,
 } from '../journal/types';
@@ -83,6 +85,9 @@ export interface MigrationStatus {
   refused: RefusedMessage[];
   checks?: Check[];
   copy?: CopyProgress;
+  /** CDC. */
+  replication?: Replication;
+  handOvers?: HandOverRecord[];
   /** Calico. */
   accounting?: CalicoAccounting;
   imports?: KindImport[];

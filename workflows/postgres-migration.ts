@@ -26,6 +26,7 @@ import { accept, monitor } from './phases/watch';
 import { WayBack } from './phases/way-back';
 import { Interrupted, Runbook } from './runbook';
 import { bigBang } from './strategies/big-bang';
+import { Cdc } from './strategies/cdc';
 import type { Strategy } from './strategies/strategy';
 
 const strategies: Partial<Record<PostgresPlan['strategy'], Strategy>> = { 'big-bang': bigBang };
@@ -41,8 +42,9 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
   const { runbook } = migration;
   const wayBack = new WayBack(migration, () => measureLoss(migration), 'the target has taken writes since the switch');
   const watch = watchOf(migration);
+  const cdc = migration.plan.strategy === 'cdc' ? new Cdc(migration, wayBack) : undefined;
   listen(runbook, {
-    rollbackAfterNoReturn: (request) => wayBack.request(request),
+    rollbackAfterNoReturn: (request) => (cdc ? cdc.rollback(request) : wayBack.request(request)),
     tune: (request) => {
       if (migration.copied) return 'the copy is over';
       migration.tuning = { ...migration.tuning, ...request };
@@ -55,10 +57,11 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
     await preflight(migration); // [1] [2]
     await runbook.gate('start', startEvidence(migration));
     await snapshot(migration); // [4a], and [3] go-live
-    await untilSwitched(migration); // [4b] [4c] [5] [4d]
+    if (!cdc) await untilSwitched(migration); // [4b] [4c] [5] [4d]
   } catch (error) {
     return undoEverything(migration, error, endingOf(migration));
   }
+  if (cdc) return cdc.carryOut();
 
   void wayBack.answerRequests().catch(() => undefined);
   try {
@@ -78,7 +81,8 @@ function begin(input: PostgresPlanInput): PostgresMigration {
   const parsed = parsePostgresPlan(input);
   if (!parsed.ok) throw refusePlan('postgres', parsed.issues);
   const { plan: parsedPlan } = parsed;
-  const { name, strategy, source, target, tables } = parsedPlan;
+  const { name, strategy, source, target, tables, cdc } = parsedPlan;
+  const { sourceFromTarget, targetFromSource } = cdc;
   const journal = newJournal('postgres', {
     name,
     strategy,
@@ -91,7 +95,13 @@ function begin(input: PostgresPlanInput): PostgresMigration {
   return {
     plan: parsedPlan,
     runbook,
-    scope: { migration: journal.migration, source, target, tables },
+    scope: {
+      migration: journal.migration,
+      source,
+      target,
+      tables,
+      ...(strategy === 'cdc' ? { links: { sourceFromTarget, targetFromSource } } : {}),
+    },
     performance: [],
     lanes: parsedPlan.copy.lanes,
     maxBytesPerSecond: parsedPlan.copy.maxBytesPerSecond,

@@ -308,6 +308,12 @@ export class Runbook extends Logbook {
     this.show();
   }
 
+  /** The way back was gone to its end without losing anything: what is done from here on can be undone again. */
+  noReturnUndone(): void {
+    delete this.journal.pointOfNoReturnAt;
+    this.show();
+  }
+
   /** Runs the compensations above `mark`, newest first, shielded from cancellation. Returns what was given up. */
   async unwind(reason: string, mark = 0): Promise<string[]> {
     return CancellationScope.nonCancellable(async () => {

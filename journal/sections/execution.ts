@@ -4,6 +4,7 @@ import { betweenMs, formatBytes, formatCount, formatMaybeMs, formatTime } from '
 import { formatDurationMs } from '../../plan/duration';
 import { isRollbackStep, open, pending, quiet, resultText, stateText, stepOf } from '../reading';
 import type { Journal, StepRecord } from '../types';
+import { streams } from './streams';
 
 export function execution(journal: Journal): Section {
   return {
@@ -13,6 +14,7 @@ export function execution(journal: Journal): Section {
     blocks: [
       table(['Moment', 'When', 'What'], moments(journal)),
       { kind: 'timeline' },
+      ...streams(journal),
       heading('Steps'),
       ...steps(journal.steps.filter((step) => !isRollbackStep(step))),
       ...copyProgress(journal),

@@ -1,5 +1,6 @@
 // After the switch, for every migration: watch the new side, let people accept it, keep the source for as long as the plan says.
 import { parseDurationMs, formatDurationMs } from '../../plan/duration';
+import { Interrupted } from '../runbook';
 import { needed, type Migration } from './migration';
 import { recordsEvidence } from './proof';
 
@@ -23,6 +24,8 @@ export interface Watch {
   windowMs: number;
   /** What going back would lose, in one line. */
   loses: string;
+  /** Whether going back loses nothing: then a breach goes back by itself. */
+  lossless?: () => boolean;
   /** What else the people at `accept` should see, beside validation, watch and downtime. */
   evidence: () => string[];
   /** Before and after the figure, in the words of this kind: "writes were stopped for". */
@@ -40,6 +43,7 @@ export async function monitor(migration: Migration, watch: Watch, round = 1): Pr
   for (let look = 1; ; look += 1) {
     const breaches = await watchUntil(migration, watch, until, `${round}${look === 1 ? '' : `-${look}`}`);
     if (breaches.length === 0) return;
+    if (watch.lossless?.()) throw new Interrupted('way-back', `rolled back by a trigger: ${breaches.join('; ')}`);
     await runbook.insist('continue-after-breach', [...breaches, watch.loses]);
     // The same breach would be seen again at once: a new look after ever more of the window.
     const pauseMs = watch.windowMs * 2 ** Math.min(look - 1, 10);

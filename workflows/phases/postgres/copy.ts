@@ -47,15 +47,18 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
   );
 }
 
-/** Runs lanes until every chunk is done. A pause stops them at once; resuming starts them anew, and the ledger knows where they were. */
-async function copyAllChunks(migration: PostgresMigration): Promise<void> {
+/**
+ * Runs lanes until every chunk is done. A pause stops them at once; resuming starts them anew, and the ledger knows where they were.
+ * @param group of CDC: the lanes read under the snapshot of this copy group
+ */
+export async function copyAllChunks(migration: PostgresMigration, group?: number): Promise<void> {
   const { runbook, scope } = migration;
   const { lanes, maxBytesPerSecond } = migration;
   migration.tuning = { copyLanes: lanes, maxBytesPerSecond, ...migration.tuning };
   for (let round = 1; ; round += 1) {
     await runbook.whilePaused();
     await handOverTuning(migration);
-    if ((await runLanes(migration)) === 'paused') continue;
+    if ((await runLanes(migration, group)) === 'paused') continue;
     const progress = await run('quick', 'Is every chunk done').measureCopy({ scope });
     runbook.journal.copy = progress;
     if (progress.chunksDone >= progress.chunksTotal) return;
@@ -65,11 +68,11 @@ async function copyAllChunks(migration: PostgresMigration): Promise<void> {
 }
 
 /** One set of lanes, to its end or until a pause has really stopped all of them. */
-async function runLanes(migration: PostgresMigration): Promise<'ended' | 'paused'> {
+async function runLanes(migration: PostgresMigration, group?: number): Promise<'ended' | 'paused'> {
   const { runbook } = migration;
   const lanes = new CancellationScope();
   const beside = new CancellationScope();
-  const group = new LaneGroup(migration, lanes);
+  const running = new LaneGroup(migration, lanes, group);
   const pause = { asked: false };
   const stopOnPause = async (): Promise<void> => {
     await condition(() => runbook.paused);
@@ -77,11 +80,11 @@ async function runLanes(migration: PostgresMigration): Promise<'ended' | 'paused
     lanes.cancel();
   };
   beside
-    .run(() => Promise.all([measureNowAndThen(migration), tuneWhenAsked(migration, group), stopOnPause()]))
+    .run(() => Promise.all([measureNowAndThen(migration), tuneWhenAsked(migration, running), stopOnPause()]))
     .catch(() => undefined);
   try {
-    group.grow(migration.lanes);
-    await group.untilAllHaveEnded();
+    running.grow(migration.lanes);
+    await running.untilAllHaveEnded();
     return 'ended';
   } catch (error) {
     if (pause.asked && isCancellation(error)) return 'paused';
@@ -99,13 +102,15 @@ class LaneGroup {
   constructor(
     private readonly migration: PostgresMigration,
     private readonly cancellation: CancellationScope,
+    private readonly group?: number,
   ) {}
 
   /** Starts as many lanes as are missing; fewer are wanted: the lanes read that from the ledger and end by themselves. */
   grow(wanted: number): void {
     const { scope } = this.migration;
     for (let lane = this.lanes.length; lane < wanted; lane += 1) {
-      const copying = this.cancellation.run(() => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane }));
+      const request = { scope, lane, ...(this.group === undefined ? {} : { group: this.group }) };
+      const copying = this.cancellation.run(() => run('long', `Copy lane ${lane + 1}`).copyLane(request));
       this.lanes.push(
         copying.catch((error: unknown) => {
           this.failures.push(error);
@@ -140,12 +145,12 @@ async function measureNowAndThen({ runbook, scope }: PostgresMigration): Promise
   }
 }
 
-async function tuneWhenAsked(migration: PostgresMigration, group: LaneGroup): Promise<void> {
+async function tuneWhenAsked(migration: PostgresMigration, lanes: LaneGroup): Promise<void> {
   for (;;) {
     await condition(() => migration.tuning !== undefined);
     try {
       await handOverTuning(migration);
-      group.grow(migration.lanes);
+      lanes.grow(migration.lanes);
     } catch (error) {
       if (isCancellation(error)) throw error;
       migration.runbook.note('The tuning could not be handed over to the lanes; send it again.');

@@ -1,11 +1,15 @@
 // Runbook step 4b: nothing writes to the source any more, and it is proved. From the fence on the deadline runs.
+import type { WritingSide } from '../../../journal/sides';
 import { run } from '../../activity-options';
 import { beginDowntime, endDowntime } from '../downtime';
 import { needed } from '../migration';
 import type { PostgresMigration } from './migration';
 
-/** Maintenance mode of the application, or a person who says that writing has stopped. */
-export async function stopWrites(migration: PostgresMigration): Promise<void> {
+/**
+ * Maintenance mode of the application, or a person who says that writing has stopped.
+ * @param side which is written to until now
+ */
+export async function stopWrites(migration: PostgresMigration, side: WritingSide = 'source'): Promise<void> {
   const { runbook, plan, scope } = migration;
   const { application } = plan;
   runbook.phase('freeze');
@@ -13,10 +17,10 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
     beginDowntime(migration);
     runbook.compensate(
       'stop-writes',
-      'Say that the source takes writes again',
+      `Say that the ${side} takes writes again`,
       async () => {
         endDowntime(migration);
-        runbook.note('The source takes writes again: take the application out of maintenance mode.');
+        runbook.note(`The ${side} takes writes again: take the application out of maintenance mode.`);
         return 'take the application out of maintenance mode';
       },
       ['fence', 'switch-application'],
@@ -41,12 +45,12 @@ export async function stopWrites(migration: PostgresMigration): Promise<void> {
     },
     {
       downtime: true,
-      undoTitle: 'Take the application back to normal mode on the source',
+      undoTitle: `Take the application back to normal mode on the ${side}`,
       undoNeeds: ['fence', 'switch-datastore'],
       undo: async () => {
         await run('application', 'POST /admin/normal-mode').setNormalMode({ application });
         endDowntime(migration);
-        return 'the application writes to the source again';
+        return `the application writes to the ${side} again`;
       },
       describe: ({ status }) => `answered ${status}`,
     },

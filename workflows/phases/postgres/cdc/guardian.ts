@@ -1,0 +1,80 @@
+// The slot guardian as its migration sees it: a workflow of its own, which goes on when this one is blocked, terminated or has no worker.
+import {
+  getExternalWorkflowHandle,
+  ParentClosePolicy,
+  setHandler,
+  startChild,
+  defineSignal,
+} from '@temporalio/workflow';
+import type { Replication } from '../../../../journal/types';
+import { describeFailure } from '../../../logbook';
+import { switched, type CdcMigration } from './migration';
+
+type Said = Omit<NonNullable<Replication['guardian']>, 'at'>;
+
+/** What the guardian tells its migration when its level changes. */
+export const guardianSignal = defineSignal<[Said]>('slot-guardian');
+/** Everything is cleaned up: there is nothing to guard any more. */
+const dismissSignal = defineSignal('dismiss');
+
+function guardianId({ scope }: CdcMigration): string {
+  return `${scope.migration}-slot-guardian`;
+}
+
+/** Starts it, or finds it at work. */
+export async function startGuardian(migration: CdcMigration): Promise<string> {
+  const { scope, plan } = migration;
+  const workflowId = guardianId(migration);
+  try {
+    await startChild('slotGuardian', {
+      workflowId,
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      args: [{ scope, settings: { walBudgetMegabytes: plan.cdc.walBudgetMegabytes }, migration: scope.migration }],
+      staticSummary: `Guards the replication slots of ${scope.migration}`,
+    });
+    return `${workflowId} watches what the slots hold back`;
+  } catch (error) {
+    if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError')
+      return `${workflowId} is at work already`;
+    throw error;
+  }
+}
+
+export async function dismissGuardian(migration: CdcMigration): Promise<string> {
+  try {
+    await getExternalWorkflowHandle(guardianId(migration)).signal(dismissSignal);
+    return 'dismissed';
+  } catch {
+    return 'was not there any more';
+  }
+}
+
+/** What the guardian says is shown; what it does to the slots ends the way it kept open. */
+export function heedGuardian(migration: CdcMigration): void {
+  const { runbook } = migration;
+  setHandler(
+    guardianSignal,
+    (said) => {
+      try {
+        heed(migration, said);
+      } catch (error) {
+        runbook.note(`The slot guardian could not be understood: ${describeFailure(error)}`);
+      }
+    },
+    { description: 'Sent by the slot guardian alone: how near the slots are to their budget of WAL.' },
+  );
+}
+
+function heed(migration: CdcMigration, { level, detail }: Said): void {
+  const { runbook } = migration;
+  const at = runbook.now().toISOString();
+  migration.guardian = { level, detail, at };
+  if (runbook.journal.replication) runbook.journal.replication.guardian = migration.guardian;
+  runbook.note(`Slot guardian, ${level}: ${detail}`);
+  if (runbook.ending || runbook.rollingBack) return;
+  if (level === 'pause' && !runbook.paused && !switched(migration)) runbook.pause('slot guardian', detail);
+  if (level !== 'pause' && level !== 'drop' && runbook.journal.paused?.by === 'slot guardian') runbook.resume();
+  if (level !== 'drop') return;
+  migration.following = false;
+  if (!runbook.pastNoReturn) runbook.interrupt('rollback', `the slot guardian dropped the slots: ${detail}`);
+}

@@ -1,0 +1,176 @@
+// Everything that can be known before the outage is known before the outage: the moving data compared, the schemas, the way back rehearsed,
+// the streams close behind. While people think at the gate, the streams are watched, and what is wrong is shown.
+import { ApplicationFailure, CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { otherSide, writingSide } from '../../../../journal/sides';
+import { formatDurationMs, parseDurationMs } from '../../../../plan/duration';
+import { run } from '../../../activity-options';
+import { needed } from '../../migration';
+import { describeRecords, recordsEvidence, requirePassed } from '../../proof';
+import { checkTarget, compareSchemas, mergeTables } from '../validation';
+import type { CdcMigration } from './migration';
+
+/** Looks at the streams while a gate is open: after this, then ever more rarely. */
+const firstLookMs = 3_000;
+const growth = 1.15;
+
+export async function makeReady(migration: CdcMigration): Promise<void> {
+  const { runbook, plan } = migration;
+  runbook.phase('validate');
+  if (plan.reverseReplication) await prepareWayBack(migration);
+  await compareMovingData(migration);
+  if (migration.leg === 0) {
+    await compareSchemas(migration, false);
+    await rememberTarget(migration);
+  }
+  await checkTarget(migration, false);
+  await lookUntilReady(migration);
+}
+
+/** The publication, identities and marker of the next leg; and its whole road, tried with the marker alone. */
+async function prepareWayBack(migration: CdcMigration): Promise<void> {
+  const { runbook, plan, scope, leg } = migration;
+  const to = otherSide(writingSide(leg));
+  await runbook.step(
+    'prepare-way-back',
+    `Prepare the stream from ${to} to ${writingSide(leg)}, and try it`,
+    async () => {
+      const { tablesWithoutKey } = plan.cdc;
+      await run('long', 'Publication of the way back').prepareStreaming({ scope, leg: leg + 1, tablesWithoutKey });
+      return run('long', 'Rehearse the turn of the streams').rehearseTurn({ scope, leg });
+    },
+    { describe: ({ ms, evidence }) => `${evidence.join('; ')} (${formatDurationMs(ms)})` },
+  );
+}
+
+async function compareMovingData(migration: CdcMigration): Promise<void> {
+  const { runbook, plan, scope, leg } = migration;
+  const { journal } = runbook;
+  journal.validation = [];
+  let attempt = 0;
+  await runbook.step(
+    'validate-moving',
+    'Compare every row of every table while it moves',
+    async () => {
+      attempt += 1;
+      const compared = await run('long', 'Digest every table on both sides, while it moves').compareMoving({
+        scope,
+        leg,
+        checksum: plan.validation.checksum,
+        lanes: plan.copy.lanes,
+        attempt: `${journal.runId}-${leg}-${runbook.now().getTime()}-${attempt}`,
+      });
+      migration.tables = compared.artifact;
+      migration.pending = compared.pending;
+      journal.tables = mergeTables(journal.tables ?? [], compared.tables);
+      journal.tablesNotListed = compared.tablesNotListed;
+      return requirePassed(migration, compared.records);
+    },
+    { describe: describeRecords },
+  );
+}
+
+/** As built, so that a change of the target is noticed too. */
+async function rememberTarget(migration: CdcMigration): Promise<void> {
+  const { runbook, scope } = migration;
+  await runbook.step(
+    'remember-target',
+    'Remember the schema of the target, to notice any change',
+    async () => {
+      const { artifact, objects } = await run('long', 'Fingerprint of the target').fingerprintSchema({
+        scope,
+        side: 'target',
+      });
+      migration.fingerprints.target = artifact;
+      return objects;
+    },
+    { describe: (objects) => `${objects} objects` },
+  );
+}
+
+/** The streams are close behind, nobody has changed a schema, the fence stands. Otherwise the step blocks, and looks again by itself. */
+export async function lookUntilReady(migration: CdcMigration): Promise<void> {
+  await migration.runbook.step(
+    'ready',
+    'Look whether a cutover may begin',
+    async () => {
+      const replication = await look(migration);
+      const { guardian } = migration;
+      const problems = [
+        ...replication.problems,
+        ...(guardian && guardian.level !== 'fine' && guardian.level !== 'alert'
+          ? [`slot guardian: ${guardian.detail}`]
+          : []),
+      ];
+      if (problems.length > 0)
+        throw ApplicationFailure.nonRetryable(
+          `A cutover may not begin: ${problems.slice(0, 10).join(' | ')}. Mend it; it is looked at again by itself, or send retry.`,
+          'PreconditionFailed',
+        );
+      return replication;
+    },
+    {
+      againByItself: true,
+      describe: ({ lagMs, streams }) => `${streams.length} stream(s), a marker passes in ${lagMs ?? 0} ms`,
+    },
+  );
+}
+
+async function look(migration: CdcMigration) {
+  const { runbook, plan, scope, leg, fingerprints } = migration;
+  const { source, target } = fingerprints;
+  const replication = await run('long', 'Look at the streams').observeStreams({
+    scope,
+    leg,
+    ...(source && target ? { fingerprints: { source, target } } : {}),
+    until: { maxLagMs: needed(parseDurationMs(plan.cdc.maxLag), 'maxLag') },
+  });
+  runbook.journal.replication = { ...replication, ...(migration.guardian ? { guardian: migration.guardian } : {}) };
+  runbook.show();
+  return replication;
+}
+
+/** Runs `work` and looks at the streams beside it, ever more rarely. */
+export async function watchingStreams<Result>(migration: CdcMigration, work: () => Promise<Result>): Promise<Result> {
+  const beside = new CancellationScope();
+  const watching = beside.run(async () => {
+    for (let pauseMs = firstLookMs; ; pauseMs = Math.min(pauseMs * growth, 600_000)) {
+      await sleep(pauseMs, { summary: 'Until the streams are looked at again' });
+      if (!migration.following) continue;
+      try {
+        await look(migration);
+      } catch (error) {
+        // Only a view: what is needed for a cutover is looked at again before it.
+        if (isCancellation(error)) throw error;
+      }
+    }
+  });
+  watching.catch(() => undefined);
+  try {
+    return await work();
+  } finally {
+    beside.cancel();
+    await CancellationScope.nonCancellable(() => watching.catch(() => undefined));
+  }
+}
+
+/** What the people at the gate should see. */
+export function cutoverEvidence(migration: CdcMigration, attempt: number): string[] {
+  const { runbook, plan, leg } = migration;
+  const { replication, decision } = runbook.journal;
+  const [from, to] = [writingSide(leg), otherSide(writingSide(leg))];
+  return [
+    ...(attempt > 1 ? [`attempt ${attempt}: the one before did not reach the switch`] : []),
+    ...(leg > 0
+      ? [`went back before: ${runbook.journal.handOvers?.at(-1)?.why ?? 'on request'}; nothing is copied again`]
+      : []),
+    `${recordsEvidence(migration)}, on moving data`,
+    `the ${to} follows the ${from}: a marker passes in ${replication?.lagMs ?? 'unknown'} ms`,
+    plan.reverseReplication
+      ? `the way back was rehearsed: after the switch the ${from} follows the ${to}, and going back loses nothing`
+      : 'there is no reverse replication: going back after the switch loses what was written since',
+    ...(decision?.acceptableDowntimeMs === undefined
+      ? []
+      : [`acceptable downtime ${formatDurationMs(decision.acceptableDowntimeMs)}`]),
+    `writes stop now, for a second or so; after ${plan.maxDowntime} without the switch the ${from} is reopened by itself`,
+  ];
+}

@@ -1,0 +1,113 @@
+// The reverse window: the target is in use, the source follows it, and going back is another hand-over that loses nothing. It ends when the
+// target is accepted, or when the writing is back on the source.
+import { CancellationScope, sleep } from '@temporalio/workflow';
+import type { RollbackRecord } from '../../../../journal/types';
+import { run } from '../../../activity-options';
+import { Interrupted } from '../../../runbook';
+import { accept, monitor, type Watch } from '../../watch';
+import { smokeTheApplication } from '../validation';
+import { watchOf } from '../watch';
+import { afterHandOver, handOver } from './hand-over';
+import { switched, type CdcMigration } from './migration';
+import { watchingStreams } from './ready';
+
+/** From the switch to the acceptance. @throws Interrupted `way-back` by a signal or a trigger */
+export async function inUse(migration: CdcMigration): Promise<void> {
+  const watch = watchInWindow(migration);
+  await afterHandOver(migration);
+  await watchingStreams(migration, async () => {
+    await smokeTheApplication(migration);
+    await monitor(migration, watch);
+    await accept(migration, watch);
+  });
+}
+
+function watchInWindow(migration: CdcMigration): Watch {
+  const watch = watchOf(migration);
+  const { runbook } = migration;
+  return {
+    ...watch,
+    lossless: () => migration.following && (runbook.journal.replication?.problems.length ?? 0) === 0,
+    evidence: () => [
+      ...watch.evidence(),
+      migration.following
+        ? 'the source follows the target: until you accept, rollback loses nothing; accepting ends that'
+        : 'the source does not follow the target: going back loses what was written since',
+    ],
+  };
+}
+
+/** A rollback inside the window. @returns why it cannot be taken, or undefined */
+export function requestWayBack(migration: CdcMigration, by: string, reason: string): string | undefined {
+  if (migration.turning) return 'the migration is going back already';
+  if (!migration.following) return 'the source does not follow the target';
+  migration.turning = true;
+  migration.runbook.interrupt('way-back', `rollback asked for by ${by}: ${reason}`);
+  return undefined;
+}
+
+/**
+ * The hand-over back, tried until it is reached: each time the deadline passes, the target is open again meanwhile. Shielded from
+ * cancellation: who has begun to go back must not leave the application without a side to write to.
+ */
+export async function goBackWithoutLoss(migration: CdcMigration, reason: string): Promise<void> {
+  await CancellationScope.nonCancellable(async () => {
+    const { runbook } = migration;
+    const started = runbook.now();
+    migration.turning = true;
+    runbook.clearInterruption();
+    runbook.journal.reason = reason;
+    for (let attempt = 1; switched(migration); attempt += 1) {
+      const mark = runbook.mark();
+      try {
+        await handOver(migration, reason);
+      } catch (error) {
+        if (!(error instanceof Interrupted)) throw error;
+        if (switched(migration)) await runbook.unwind(`${error.reason}: the target is open again`, mark);
+        runbook.clearInterruption();
+        runbook.note(`Going back, attempt ${attempt}: ${error.reason}. It is tried again.`);
+        await sleep(Math.min(attempt * 5_000, 60_000), { summary: 'Before the next try to go back' });
+      }
+    }
+    runbook.noReturnUndone();
+    migration.turning = false;
+    await afterHandOver(migration);
+    runbook.journal.rollback = await recordOf(migration, reason, started);
+  });
+}
+
+/** The runbook's rollback table. */
+async function recordOf(migration: CdcMigration, reason: string, started: Date): Promise<RollbackRecord> {
+  const { runbook, plan, scope } = migration;
+  const { smoke } = plan.validation;
+  const records =
+    smoke.length === 0
+      ? undefined
+      : await runbook.step(
+          'back-smoke',
+          'Smoke tests on the source',
+          () => run('application', 'Smoke tests on the source').runSmokeTests({ scope, smoke, side: 'source' }),
+          { skippable: true },
+        );
+  const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
+  const freezeMs = runbook.journal.handOvers?.at(-1)?.freezeMs;
+  const at = runbook.now().toISOString();
+  const row = (name: RollbackRecord['steps'][number]['name'], detail: string) =>
+    ({ name, state: 'done', at, detail }) as const;
+  return {
+    startedAt: started.toISOString(),
+    endedAt: at,
+    durationMs: runbook.now().getTime() - started.getTime(),
+    reason,
+    steps: [
+      row('maintenance-mode', plan.application ? 'the application wrote no more' : 'by hand'),
+      row('source-primary', 'the target is fenced, everything written to it has arrived, the source takes writes'),
+      row('application-switched', freezeMs === undefined ? 'uses the source' : `without writes for ${freezeMs} ms`),
+      row(
+        'smoke-on-source',
+        smoke.length === 0 ? 'the plan has no smoke tests' : `${passed} of ${smoke.length} passed`,
+      ),
+      row('target-preserved', 'it follows the source, fenced: the way forward is open without another copy'),
+    ],
+  };
+}

@@ -1,0 +1,188 @@
+// CDC: the database keeps serving while it is copied and streamed; the freeze is a second or so whatever the size; after the switch the old side
+// follows the new one, so that going back is a switch and not a loss, and so is going forward once more.
+import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { ruleOf } from '../../plan/gates';
+import type { MigrationResult, RollbackRequest } from '../messages';
+import { conclude, requireUndone, undoEverything } from '../phases/ending';
+import { cleanUp, endingOf } from '../phases/postgres/ending';
+import { dismissGuardian, heedGuardian } from '../phases/postgres/cdc/guardian';
+import { handOver } from '../phases/postgres/cdc/hand-over';
+import { newCdcMigration, switched, type CdcMigration } from '../phases/postgres/cdc/migration';
+import { cutoverEvidence, lookUntilReady, makeReady, watchingStreams } from '../phases/postgres/cdc/ready';
+import { removeStreams, startStreaming } from '../phases/postgres/cdc/streaming';
+import { goBackWithoutLoss, inUse, requestWayBack } from '../phases/postgres/cdc/window';
+import type { PostgresMigration } from '../phases/postgres/migration';
+import { prepareTarget } from '../phases/postgres/prepare';
+import { retainSource } from '../phases/postgres/watch';
+import { goBack } from '../phases/postgres/way-back';
+import type { WayBack } from '../phases/way-back';
+import { Interrupted } from '../runbook';
+import { run } from '../activity-options';
+
+/** Automatic gates give up after so many hand-overs that ran out of time; people may go on as long as they like. */
+const automaticAttempts = 3;
+
+/** What `postgresMigration` does from the snapshot on, for this strategy. */
+export class Cdc {
+  private readonly migration: CdcMigration;
+
+  constructor(
+    migration: PostgresMigration,
+    private readonly wayBack: WayBack,
+  ) {
+    this.migration = newCdcMigration(migration);
+    heedGuardian(this.migration);
+  }
+
+  /** A rollback after the point of no return: inside the reverse window it needs no words, since it loses nothing. */
+  rollback(request: RollbackRequest): void {
+    const { by, reason } = request;
+    if (requestWayBack(this.migration, by, reason) !== undefined) this.wayBack.request(request);
+  }
+
+  async carryOut(): Promise<MigrationResult> {
+    const { migration } = this;
+    try {
+      await prepareTarget(migration);
+      await startStreaming(migration);
+    } catch (error) {
+      return undoEverything(migration, error, endingOf(migration));
+    }
+    void this.wayBack.answerRequests().catch(() => undefined);
+    for (;;) {
+      const forward = await attempted(() => untilHandedOver(migration));
+      if (forward.failed && !switched(migration)) return this.endOnSource(forward.error);
+      const used = forward.failed ? forward : await attempted(() => inUse(migration));
+      if (!used.failed) return this.endOnTarget();
+      const back = reasonToGoBack(migration, used.error);
+      if (back === undefined) return this.endAfterInterruption(used.error);
+      await goBackWithoutLoss(migration, back);
+      if (ruleOf(migration.plan.gates, 'cutover') === 'auto')
+        return this.endOnSource(new Interrupted('rollback', back));
+    }
+  }
+
+  /** Nothing was ever switched: everything is undone. Otherwise the source is in use again, and only the streams go. */
+  private async endOnSource(error: unknown): Promise<MigrationResult> {
+    const { migration } = this;
+    if (migration.leg === 0) return undoEverything(migration, error, endingOf(migration));
+    if (!(error instanceof Interrupted) && !isCancellation(error)) throw error;
+    const { runbook } = migration;
+    return CancellationScope.nonCancellable(async () => {
+      runbook.ending = true;
+      runbook.clearInterruption();
+      migration.givenUp.push(...(await runbook.unwind(describe(error))));
+      await this.endStreams();
+      await cleanUp(migration);
+      const result = await conclude(
+        migration,
+        'rolled-back',
+        endingOf(migration, { sourceFence: false, targetFence: true }),
+      );
+      requireUndone(migration);
+      if (isCancellation(error)) throw error;
+      return result;
+    });
+  }
+
+  private async endOnTarget(): Promise<MigrationResult> {
+    const { migration } = this;
+    const { runbook, scope } = migration;
+    const finished = await attempted(async () => {
+      // From here on a way back loses what is written from now on: it is counted from this mark.
+      await runbook.step('mark-writes', 'Note the write counters of the target', async () => {
+        migration.writeMark = await run('quick', 'Write counters of the target').markWrites({ scope });
+        migration.following = false;
+      });
+      await this.endStreams();
+      await cleanUp(migration);
+      return retainSource(migration);
+    });
+    if (finished.failed) return this.endAfterInterruption(finished.error);
+    return conclude(migration, 'completed', endingOf(migration, { sourceFence: finished.value, targetFence: false }));
+  }
+
+  /** After the switch, where no stream leads back: words were said, or the workflow was cancelled. */
+  private async endAfterInterruption(error: unknown): Promise<MigrationResult> {
+    const { migration } = this;
+    const { runbook } = migration;
+    if (error instanceof Interrupted && error.kind === 'way-back') {
+      await goBack(migration, error.reason);
+      await CancellationScope.nonCancellable(async () => {
+        await this.endStreams();
+        await cleanUp(migration);
+      });
+      return conclude(migration, 'rolled-back', endingOf(migration, { sourceFence: false, targetFence: true }));
+    }
+    if (!isCancellation(error)) throw error;
+    runbook.ending = true;
+    runbook.journal.reason = 'cancelled after the switch: the target stays in use';
+    runbook.clearInterruption();
+    await CancellationScope.nonCancellable(async () => {
+      await this.endStreams();
+      await cleanUp(migration);
+    });
+    await conclude(migration, 'completed', endingOf(migration, { sourceFence: true, targetFence: false }));
+    throw error;
+  }
+
+  private async endStreams(): Promise<void> {
+    const { migration } = this;
+    migration.following = false;
+    await migration.runbook.step(
+      'remove-streams',
+      'Remove every slot, publication and subscription',
+      () => removeStreams(migration),
+      { againByItself: true, describe: (said) => said },
+    );
+    await dismissGuardian(migration);
+    migration.runbook.show();
+  }
+}
+
+/** Opens the gate and hands over. When the deadline passes, the side is open again, streaming has gone on, and the gate opens once more. */
+async function untilHandedOver(migration: CdcMigration): Promise<void> {
+  const { runbook, plan } = migration;
+  for (let attempt = 1; ; attempt += 1) {
+    await makeReady(migration);
+    runbook.phase('cutover');
+    await watchingStreams(migration, () => runbook.gate('cutover', cutoverEvidence(migration, attempt)));
+    await lookUntilReady(migration);
+    const mark = runbook.mark();
+    try {
+      await handOver(migration, `gate cutover was passed, attempt ${attempt}`);
+      return;
+    } catch (error) {
+      if (!(error instanceof Interrupted) || error.kind !== 'deadline' || switched(migration)) throw error;
+      migration.givenUp.push(...(await runbook.unwind(`${error.reason}: it is open again`, mark)));
+      runbook.note(`Attempt ${attempt}: ${error.reason}. Writes go on as before, and so does the stream.`);
+      runbook.clearInterruption();
+      if (migration.givenUp.length > 0) throw new Interrupted('rollback', 'the undo of an attempt was given up');
+      if (ruleOf(plan.gates, 'cutover') === 'auto' && attempt >= automaticAttempts)
+        throw new Interrupted('rollback', `${attempt} attempts ran out of time`);
+      delete runbook.journal.reason;
+      await runbook.interruptible(() => sleep(attempt * 1_000, { summary: 'Before the next try' }));
+    }
+  }
+}
+
+/** Undefined when going back would lose something, or nobody asked for it. */
+function reasonToGoBack({ following, plan }: CdcMigration, error: unknown): string | undefined {
+  if (!(error instanceof Interrupted)) return undefined;
+  if (error.kind === 'deadline' && plan.reverseReplication) return error.reason;
+  return error.kind === 'way-back' && following ? error.reason : undefined;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Interrupted ? error.reason : 'the workflow was cancelled';
+}
+
+type Attempt<Result> = { failed: false; value: Result } | { failed: true; error: unknown };
+
+async function attempted<Result>(work: () => Promise<Result>): Promise<Attempt<Result>> {
+  try {
+    return { failed: false, value: await work() };
+  } catch (error) {
+    return { failed: true, error };
+  }
+}
