@@ -6,9 +6,8 @@ import { describeRecords, requirePassed } from '../proof';
 import type { PostgresMigration } from './migration';
 
 export async function validate(migration: PostgresMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
+  const { runbook, scope } = migration;
   const { journal } = runbook;
-  const { validation } = plan;
   runbook.phase('validate');
   journal.validation = [];
   let attempt = 0;

@@ -49,14 +49,14 @@ async function copyGroup(migration: CdcMigration, tables: number): Promise<'copi
   const { taskQueue } = await run('quick', 'Which worker holds the snapshot').workerQueue({});
   const holding = new CancellationScope();
   const copying = new CancellationScope();
-  const held: { failure?: unknown } = {};
+  const held: { failure?: Error } = {};
   const holder = holding
     .run(() => holderOn(taskQueue, group).holdSnapshot({ scope, group, slotTimeoutMs: slotTimeoutMs(migration) }))
     .then(
       () => undefined,
       (error: unknown) => {
         if (isCancellation(error)) return;
-        held.failure = error;
+        held.failure = error instanceof Error ? error : new Error(String(error));
         copying.cancel();
       },
     );

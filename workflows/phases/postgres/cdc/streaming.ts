@@ -203,6 +203,6 @@ export async function catchUp(migration: CdcMigration): Promise<void> {
         leg,
         maxLagMs: needed(parseDurationMs(plan.cdc.maxLag), 'maxLag'),
       }),
-    { againByItself: true, describe: ({ lagMs }) => `a marker passes in ${formatDurationMs(lagMs ?? 0)}` },
+    { againByItself: true, describe: ({ lagMs }) => `a marker passes in ${formatDurationMs(lagMs)}` },
   );
 }
