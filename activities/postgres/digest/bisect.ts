@@ -7,7 +7,7 @@ import { nameOf, type Relation } from './relations';
 
 /** Rows of unequal buckets looked at on each side; beyond, numbers become "at least". */
 const rowsLookedAt = 100_000;
-const keysShown = 20;
+export const keysShown = 20;
 const keyLength = 200;
 const smallBits = 12;
 const largeBits = 16;
@@ -141,6 +141,7 @@ function textOf(rows: KeyedRow[]): string {
     .join();
 }
 
-function shortened(key: string): string {
+/** A key as reports print it. */
+export function shortened(key: string): string {
   return key.length > keyLength ? `${key.slice(0, keyLength)}…` : key;
 }

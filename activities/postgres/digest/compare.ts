@@ -104,7 +104,8 @@ export function tableRecordOf({ table, sourceRows, bytes, sourceDigest, digested
   };
 }
 
-function columnDifference(source: string, target: string): string {
+/** Of two headers, in words. */
+export function columnDifference(source: string, target: string): string {
   const here = source.split(', ');
   const there = target.split(', ');
   const only = (left: string[], right: string[]): string =>

@@ -126,7 +126,8 @@ export function createDigestActivities(dependencies: PostgresDependencies) {
   };
 }
 
-async function versionOf(client: { query(sql: string): Promise<{ rows: unknown[] }> }): Promise<number> {
+/** `server_version_num` */
+export async function versionOf(client: { query(sql: string): Promise<{ rows: unknown[] }> }): Promise<number> {
   const { rows } = await client.query(`select current_setting('server_version_num') as version`);
   const [row] = rows as { version: string }[];
   return Number(row?.version);
@@ -144,7 +145,10 @@ function toTakeApart(verdicts: Verdict[], relations: Relation[]): { verdict: Ver
 }
 
 /** A pattern that names no table proves nothing. */
-function unmatched(checksum: 'all' | string[], relations: Relation[]): ValidationRecord[] {
+export function unmatched(
+  checksum: 'all' | string[],
+  relations: { schema: string; name: string }[],
+): ValidationRecord[] {
   if (checksum === 'all') return [];
   return checksum
     .filter((pattern) => !relations.some(({ schema, name }) => matchesPattern(pattern, schema, name)))

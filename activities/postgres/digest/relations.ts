@@ -3,7 +3,7 @@ import type { Client, ClientBase } from 'pg';
 import { ledgerSchema } from '../scope';
 import type { PostgresScope } from '../scope';
 import { readExcluded } from '../schema/excluded';
-import { listTables } from '../tables';
+import { listTables, type SelectedTable } from '../tables';
 
 export interface Relation {
   schema: string;
@@ -34,17 +34,19 @@ export function headerOf({ columns }: Relation): string {
 
 /** The selected tables, in order of schema and name. */
 export async function listRelations(client: ClientBase, { tables: selection }: PostgresScope): Promise<Relation[]> {
-  return (await listTables(client, selection)).map(
-    ({ schema, name, columns, key, extensionCondition, bytes, pages }): Relation => ({
-      schema,
-      name,
-      columns: columns.map((column) => ({ name: column.name, type: column.type })).sort(byName),
-      ...(key ? { key } : {}),
-      ...(extensionCondition ? { condition: extensionCondition } : {}),
-      bytes,
-      pages,
-    }),
-  );
+  return (await listTables(client, selection)).map(relationOf);
+}
+
+export function relationOf({ schema, name, columns, key, extensionCondition, bytes, pages }: SelectedTable): Relation {
+  return {
+    schema,
+    name,
+    columns: columns.map((column) => ({ name: column.name, type: column.type })).sort(byName),
+    ...(key ? { key } : {}),
+    ...(extensionCondition ? { condition: extensionCondition } : {}),
+    bytes,
+    pages,
+  };
 }
 
 /** A materialized view: its content, and the query that it is the content of. */

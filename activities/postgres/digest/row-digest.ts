@@ -57,7 +57,8 @@ export function bucketRowsSql(relation: Relation, hash: Hash, bits: number): str
     from (select ${key} as key, ${rowHash(relation, hash)} as digest ${from} ${where} offset 0) as looked group by 1, 2 limit $2`;
 }
 
-function fromSql(relation: Relation, { lower, upper }: Pages): string {
+/** `from only …`, with a WHERE where there are pages or a condition. */
+export function fromSql(relation: Relation, { lower, upper }: Pages): string {
   const from = `from only ${quoteQualified(relation.schema, relation.name)}`;
   if (relation.condition) return `${from} ${relation.condition.replace(/^\s*where\s+([\s\S]*)$/i, 'where ($1)')}`;
   const conditions = [
@@ -68,7 +69,7 @@ function fromSql(relation: Relation, { lower, upper }: Pages): string {
 }
 
 /** Bytes are hashed by themselves: as text they would be twice as long, and too long from half a gigabyte on. */
-function rowHash({ columns }: Relation, hash: Hash): string {
+export function rowHash({ columns }: Relation, hash: Hash): string {
   const fields = columns.map(({ name, type }) => {
     const column = quoteIdentifier(name);
     if (type !== 'bytea') return column;
@@ -77,7 +78,7 @@ function rowHash({ columns }: Relation, hash: Hash): string {
   return hashOf(`row(${fields.join(', ')})::text`, hash);
 }
 
-function keyHash(relation: Relation, hash: Hash): string {
+export function keyHash(relation: Relation, hash: Hash): string {
   if (!relation.key) return rowHash(relation, hash);
   return hashOf(`row(${relation.key.map(quoteIdentifier).join(', ')})::text`, hash);
 }
@@ -87,10 +88,11 @@ function hashOf(text: string, hash: Hash): string {
 }
 
 /** 64 of the bits, from the given hex digit on, as a signed integer. */
-function half(column: string, from: number): string {
+export function half(column: string, from: number): string {
   return `('x' || substr(${column}, ${from}, 16))::bit(64)::bigint`;
 }
 
-function bucket(hash: string, bits: number): string {
+/** The first `bits` of a hash, as a number. */
+export function bucket(hash: string, bits: number): string {
   return `('x' || substr(${hash}, 1, 8))::bit(32)::bit(${bits})::int`;
 }
