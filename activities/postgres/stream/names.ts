@@ -35,6 +35,11 @@ export function legStream(migration: string, leg: Leg): Stream {
   return streamNamed(migration, `l${leg}`, writingSide(leg));
 }
 
+/** The small stream with which the turn to a leg is tried beforehand. */
+export function trialStream(migration: string, leg: Leg): Stream {
+  return streamNamed(migration, `try${leg}`, writingSide(leg));
+}
+
 function streamNamed(migration: string, suffix: string, from: WritingSide): Stream {
   return {
     name: `${streamPrefix(migration)}${suffix}`,

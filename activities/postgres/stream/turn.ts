@@ -1,35 +1,147 @@
 // The turn of the streams within a hand-over: the old way stops, the way back is made and seen to stream, all while nobody writes.
-// Each statement leaves a state from which the same call, or `turnBack`, goes on.
+// The order keeps changes from going round in a circle on every version: the leg is stopped before the next leg's slot is made, and
+// going back drops that slot before the leg streams again. Each statement leaves a state from which the same call, or `turnBack`, goes on.
+import type { Client } from 'pg';
 import type { PostgresDependencies } from '../../dependencies';
-import type { Part } from './freeze';
-import type { LegInput } from './subscription';
+import { failure, failureType } from '../../errors';
+import { withHeartbeat } from '../../heartbeat';
+import type { PostgresConnections } from '../connection';
+import type { PostgresScope } from '../scope';
+import { passMarker } from './marker';
+import { legStream, otherSide, writingSide, type Leg, type Stream } from './names';
+import { dropObjects, legObjects } from './objects';
+import { Parts, type Part } from './parts';
+import { rehearse } from './rehearsal';
+import { withSides, type Sides } from './sides';
+import { dropSlot, freeSlots, makeSlot, readSlots, slotLoss } from './slot';
+import { streamsOf } from './streams-of';
+import { startSubscriptions, subscribeTo, whyNotStarted, type LegInput } from './subscription';
+import { dropSubscription, enableSubscriptions, readSubscriptions, stopSubscriptions } from './subscription-state';
 
-export function createTurnActivities(_dependencies: PostgresDependencies) {
+const streamsWithinMs = 20_000;
+
+export function createTurnActivities({ connections }: PostgresDependencies) {
   return {
     /**
      * Before the outage: a small stream of its own in the direction of the next leg, seen to pass a marker and removed again.
      * @throws PreconditionFailed, AuthDenied naming what the way back would fail on; SourceUnavailable, TargetUnavailable, NotReadyYet (retryable)
      */
-    async rehearseTurn(_input: LegInput): Promise<{ ms: number; evidence: string[] }> {
-      throw new Error('not yet');
-    },
+    rehearseTurn: ({ scope, leg }: LegInput): Promise<{ ms: number; evidence: string[] }> =>
+      withHeartbeat('rehearsing the turn', ({ signal }) =>
+        withSides(connections, scope, 'rehearsal of the turn', signal, (sides) =>
+          rehearse(connections, scope, leg, sides, signal),
+        ),
+      ),
 
     /**
      * Under the fence of both sides: ends the leg's following and has the side that wrote follow the other one by the next leg's stream.
      * @throws SourceUnavailable, TargetUnavailable, NotReadyYet (retryable); PreconditionFailed; AuthDenied
      */
-    async turnStreams(_input: LegInput): Promise<{ parts: Part[] }> {
-      throw new Error('not yet');
-    },
+    turnStreams: ({ scope, leg }: LegInput): Promise<{ parts: Part[] }> =>
+      withHeartbeat('turning the streams', async ({ signal }) => {
+        const parts = new Parts();
+        await parts.time('streams turned', () =>
+          withSides(connections, scope, 'turn of the streams', signal, (sides) =>
+            turn(connections, scope, leg, sides, parts, signal),
+          ),
+        );
+        return { parts: parts.all };
+      }),
 
     /** Undoes `turnStreams`, however far it came: slot and subscription of the next leg are gone, the leg streams again. Its publication stays. */
-    async turnBack(_input: LegInput): Promise<Record<string, never>> {
-      throw new Error('not yet');
-    },
+    turnBack: ({ scope, leg }: LegInput): Promise<Record<string, never>> =>
+      withHeartbeat('turning the streams back', ({ signal }) =>
+        withSides(connections, scope, 'turn back', signal, async (sides) => {
+          const next = legStream(scope.migration, leg + 1);
+          await dropSubscription(sides[next.to], next.name, next.to, signal);
+          await dropSlot(sides[next.from], next.name, next.from, signal);
+          const streams = await streamsOf(sides.target, scope, leg);
+          const there = await readSubscriptions(sides[otherSide(writingSide(leg))], namesOf(streams));
+          if ([...there.values()].some(({ enabled }) => !enabled)) {
+            // A walsender that has not noticed yet would cost its worker five seconds until the next try.
+            await freeSlots(sides[writingSide(leg)], namesOf(streams), signal);
+          }
+          await startSubscriptions(
+            sides,
+            streams.filter(({ name }) => there.has(name)),
+            signal,
+          );
+          return {};
+        }),
+      ),
 
     /** After the switch: subscriptions, slots, publications and marker tables of the leg are gone on both sides. Names what was there. */
-    async dropLeg(_input: LegInput): Promise<{ dropped: string[] }> {
-      throw new Error('not yet');
-    },
+    dropLeg: ({ scope, leg }: LegInput): Promise<{ dropped: string[] }> =>
+      withHeartbeat(`dropping leg ${leg}`, ({ signal }) =>
+        withSides(connections, scope, 'removal of a leg', signal, async (sides) => {
+          const { removed, left } = await dropObjects(sides, legObjects(scope.migration, leg), signal);
+          if (left.length === 0) return { dropped: removed };
+          throw failure(
+            'NotReadyYet',
+            `Of leg ${leg} there is still ${left.join('; ')}. It is tried again by itself; remove it by hand when that lasts.`,
+          );
+        }),
+      ),
   };
 }
+
+async function turn(
+  connections: PostgresConnections,
+  scope: PostgresScope,
+  leg: Leg,
+  sides: Sides,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<void> {
+  const next = legStream(scope.migration, leg + 1);
+  const [gains, loses] = [sides[next.from], sides[next.to]];
+  const [streams] = await Promise.all([streamsOf(sides.target, scope, leg), requirePublication(gains, next)]);
+  await forgetUnsafe(sides, next, namesOf(streams), signal);
+  // Not enabled, it takes nothing; so it is made while the other server makes its slot.
+  const subscribing = parts.time('subscription of the way back', () =>
+    subscribeTo(connections, scope, loses, next, leg + 1),
+  );
+  try {
+    await parts.time('former stream stopped', () => stopSubscriptions(gains, namesOf(streams), next.from, signal));
+    await parts.time('slot of the way back', () => makeSlot(gains, next, signal));
+  } finally {
+    // Whoever undoes this must not find it still being made.
+    await subscribing.catch(() => undefined);
+  }
+  await subscribing;
+  await parts.time('way back seen to stream', async () => {
+    await enableSubscriptions(loses, [next.name]);
+    await passMarker(gains, loses, [next], { signal, timeoutMs: streamsWithinMs }).catch(async (error: unknown) => {
+      if (failureType(error) !== 'NotReadyYet') throw error;
+      throw failure(
+        'NotReadyYet',
+        `The way back does not stream after ${streamsWithinMs / 1_000} s: ${await whyNotStarted(loses, [next.name], next)}. It is tried again by itself.`,
+      );
+    });
+  });
+}
+
+async function requirePublication(gains: Client, { name, from }: Stream): Promise<void> {
+  const { rowCount } = await gains.query('select from pg_publication where pubname = $1', [name]);
+  if (rowCount !== 0) return;
+  throw failure(
+    'PreconditionFailed',
+    `The publication ${name} is not there on the ${from}: the way back was not prepared, or somebody has dropped it. Let the cutover be given up, and retry.`,
+  );
+}
+
+/**
+ * A slot that was made while the leg still streamed would send the leg's own changes back; one that is lost sends nothing. Left by an
+ * attempt that was given up half-way, and removed with its subscription.
+ */
+async function forgetUnsafe(sides: Sides, next: Stream, following: string[], signal: AbortSignal): Promise<void> {
+  const gains = sides[next.from];
+  const slot = (await readSlots(gains, [next.name])).get(next.name);
+  if (!slot) return;
+  const streaming = [...(await readSubscriptions(gains, following)).values()].some(({ enabled }) => enabled);
+  if (!streaming && slotLoss(slot, next.name, next.from) === undefined) return;
+  await dropSubscription(sides[next.to], next.name, next.to, signal);
+  await dropSlot(gains, next.name, next.from, signal);
+}
+
+const namesOf = (streams: Stream[]): string[] => streams.map(({ name }) => name);
