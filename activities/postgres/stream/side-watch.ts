@@ -87,7 +87,10 @@ export class SideWatch {
       await this.dropWhatMustGo(client, state);
       this.state = state;
       this.unreachable = undefined;
-      return nextLookMs(state.use, pace);
+      if (state.slots.length > 0) return nextLookMs(state.use, pace);
+      // Whoever looks for anything left behind shall not find us.
+      await this.disconnect();
+      return pace.lookMs;
     } catch (error) {
       signal.throwIfAborted();
       await this.disconnect();
