@@ -124,6 +124,29 @@ export function createLargeObjectActivities({ connections }: PostgresDependencie
   };
 }
 
+/**
+ * Removes the objects that were copied under another fence than the one raised at `raisedAt`, so that they are copied anew; idempotent.
+ * For copies that are repeated because writing went on in between.
+ */
+export async function forgetLargeObjects(target: Client, raisedAt: string): Promise<void> {
+  await target.query(`create table if not exists ${doneTable} (oid oid primary key, bytes bigint not null)`);
+  const { rows } = await target.query<{ last: string | null }>(
+    `select obj_description('${doneTable}'::regclass, 'pg_class') as last`,
+  );
+  const mine = `copied under the fence of ${raisedAt}`;
+  if (rows[0]?.last === mine) return;
+  // In batches: each object that is unlinked holds a lock until the end of its transaction.
+  for (;;) {
+    const { rows: gone } = await target.query<{ objects: string }>(
+      `with forgotten as (delete from ${doneTable} where oid in (select oid from ${doneTable} limit ${batchObjects}) returning oid)
+       select count(*) as objects, count(u.unlinked)
+         from forgotten f left join lateral (select lo_unlink(m.oid) as unlinked from pg_largeobject_metadata m where m.oid = f.oid) u on true`,
+    );
+    if (gone[0]?.objects === '0') break;
+  }
+  await target.query(`comment on table ${doneTable} is ${quoteLiteral(mine)}`);
+}
+
 /** Up to 500 objects and some 64 MiB at a time; one large one by itself. */
 async function* batches(source: Client, oids: string[]): AsyncGenerator<SizedObject[]> {
   for (let at = 0; at < oids.length; at += batchObjects) {

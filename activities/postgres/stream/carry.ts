@@ -1,8 +1,27 @@
-// What no stream carries, carried under the fence: sequences, unlogged tables, large objects, materialized views.
+// What no stream carries, carried under the fence: sequences, unlogged tables, large objects, materialized views. All of it may be done
+// again after an attempt that was killed: nobody writes meanwhile on either side.
+import type { Client } from 'pg';
 import type { PostgresDependencies } from '../../dependencies';
+import { withHeartbeat } from '../../heartbeat';
+import { readMark } from '../fence/former';
+import { createLargeObjectActivities, forgetLargeObjects } from '../large-objects';
 import type { PostgresScope } from '../scope';
-import type { Part } from './freeze';
-import type { Leg } from './names';
+import { carryStates } from '../sequences';
+import { on, withBothSides } from './both-sides';
+import { otherSide, writingSide, type Leg } from './names';
+import { Parts, type Part } from './parts';
+import { copyUnloggedTables } from './unlogged';
+import { refreshViews } from './views';
+
+export interface CarryInput {
+  scope: PostgresScope;
+  leg: Leg;
+  /** Steps that sequences are set ahead, in their own direction. */
+  margin: number;
+  /** Forward only: those of the source to the target. */
+  largeObjects: boolean;
+  refreshViews: boolean;
+}
 
 export interface CarriedUnderFence {
   sequences: number;
@@ -12,21 +31,80 @@ export interface CarriedUnderFence {
   parts: Part[];
 }
 
+const settings = { lock_timeout: '5s' };
+
 export function createCarryActivities(dependencies: PostgresDependencies) {
-  void dependencies;
+  const { connections } = dependencies;
+  const largeObjects = createLargeObjectActivities(dependencies);
   return {
-    carryUnderFence: async (request: {
-      scope: PostgresScope;
-      leg: Leg;
-      /** Steps that sequences are set ahead, in their own direction. */
-      margin: number;
-      largeObjects: boolean;
-      refreshViews: boolean;
-    }): Promise<CarriedUnderFence> => {
-      void request;
-      return Promise.reject(new Error('not yet'));
+    /**
+     * Carries, from the side that writes in this leg to the one that follows, what its streams do not: sequences, unlogged tables and what
+     * the input asks for, beside each other.
+     * @throws PreconditionFailed when a sequence or a table is missing; VerificationMismatch when one was not taken; TargetConflict for large
+     * objects that are not ours; AuthDenied; SourceUnavailable, TargetUnavailable (retryable)
+     */
+    async carryUnderFence(input: CarryInput): Promise<CarriedUnderFence> {
+      const { scope, leg } = input;
+      const from = writingSide(leg);
+      const to = otherSide(from);
+      const parts = new Parts();
+      return withHeartbeat({ carrying: `${from} to ${to}` }, async ({ signal }) => {
+        const purposes = { writing: 'carry', following: 'carry' };
+        const rows = parts.time('unlogged', () => copyUnloggedTables(connections, { scope, from, signal }));
+        const objects =
+          input.largeObjects && from === 'source'
+            ? parts.time('large objects', () => carryLargeObjects(scope, signal))
+            : Promise.resolve({ objects: 0 });
+        const states = withBothSides(connections, input, { purposes, signal, settings, parts }, (sides) =>
+          on(to, 'Carrying sequences', async () => {
+            const carried = await parts.time('sequences', () =>
+              carryStates({ scope, side: to, from: sides.writing, to: sides.following, margin: BigInt(input.margin) }),
+            );
+            if (!input.refreshViews) return carried;
+            // A view may be made of an unlogged table.
+            await rows;
+            await parts.time('views', () => refreshViews(sides.writing, sides.following, scope));
+            return carried;
+          }),
+        );
+        await Promise.allSettled([rows, objects, states]);
+        return {
+          sequences: (await states).length,
+          unlogged: (await rows).tables,
+          largeObjects: (await objects).objects,
+          parts: parts.all,
+        };
+      });
+    },
+
+    /** Makes the materialized views of the following side anew from what has arrived there; for before the outage. Names the first twenty. */
+    async refreshFollowingViews({ scope, leg }: { scope: PostgresScope; leg: Leg }): Promise<{
+      views: number;
+      refreshed: string[];
+    }> {
+      return withHeartbeat({}, ({ signal }) => {
+        const purposes = { writing: 'refresh views', following: 'refresh views' };
+        return withBothSides(connections, { scope, leg }, { purposes, signal, parts: new Parts() }, (sides) =>
+          on(otherSide(writingSide(leg)), 'Refreshing materialized views', async () => {
+            const refreshed = await refreshViews(sides.writing, sides.following, scope);
+            return { views: refreshed.length, refreshed: refreshed.slice(0, 20) };
+          }),
+        );
+      });
     },
   };
+
+  /** What an earlier freeze brought may have changed since its fence came down again: only what this fence guards counts as done. */
+  async function carryLargeObjects(scope: PostgresScope, signal: AbortSignal): Promise<{ objects: number }> {
+    const session = { purpose: 'carry large objects', signal };
+    const mark = await connections.withSession(scope.source, { ...session, side: 'source' }, (source: Client) =>
+      readMark(source),
+    );
+    await connections.withSession(scope.target, { ...session, side: 'target' }, (target) =>
+      forgetLargeObjects(target, mark?.raisedAt ?? ''),
+    );
+    return largeObjects.copyLargeObjects({ scope });
+  }
 }
 
 export type CarryActivities = ReturnType<typeof createCarryActivities>;
