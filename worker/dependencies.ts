@@ -9,6 +9,7 @@ import { locateClientTools } from './client-tools';
 export async function makeDependencies(
   environment: NodeJS.ProcessEnv,
   artifacts: string,
+  ownTaskQueue: string,
 ): Promise<ActivityDependencies> {
   return {
     environment,
@@ -17,5 +18,6 @@ export async function makeDependencies(
     kubernetes: new KubernetesConnections(environment),
     artifacts: artifactStoreFor(artifacts),
     tools: await locateClientTools(environment),
+    ownTaskQueue,
   };
 }

@@ -1,5 +1,8 @@
 // The worker as a function: connects, serves workflows and activities until told to stop, closes what it opened.
-import { NativeConnection, Worker } from '@temporalio/worker';
+// Beside the task queue that all workers share it serves one of its own, for activities that hold what no other process could take over.
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createActivities } from '../activities';
 import { taskQueue } from '../workflows/messages';
 import { workflowBundle } from './bundle';
@@ -29,25 +32,40 @@ export async function runWorker({ environment, address, signal, say = () => unde
   try {
     const problem = await registerSearchAttributes(connection, config.namespace);
     if (problem) logger.warn(problem);
-    const dependencies = await makeDependencies(environment, config.artifacts);
-    const worker = await Worker.create({
+    const ownTaskQueue = `${taskQueue}-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+    const shared = {
       connection,
       namespace: config.namespace,
-      taskQueue,
-      workflowBundle: await workflowBundle(),
-      activities: createActivities(dependencies),
+      activities: createActivities(await makeDependencies(environment, config.artifacts, ownTaskQueue)),
       maxConcurrentActivityTaskExecutions: config.maxActivities,
       maxHeartbeatThrottleInterval: '5s',
+    } satisfies Partial<WorkerOptions>;
+    const worker = await Worker.create({
+      ...shared,
+      taskQueue,
+      workflowBundle: await workflowBundle(),
       shutdownGraceTime,
     });
-    const stop = (): void => {
-      if (worker.getState() === 'RUNNING') worker.shutdown();
-    };
+    const own = await Worker.create({ ...shared, taskQueue: ownTaskQueue });
+    const stop = (): void => stopped(worker);
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) return;
     say(`worker serves task queue "${taskQueue}" in namespace "${config.namespace}"; artifacts in ${config.artifacts}`);
-    await worker.run();
+    const holding = own.run();
+    // Without it no snapshot could be held here any more.
+    holding.catch(stop);
+    try {
+      await worker.run();
+    } finally {
+      // After the lanes: they read under what is held here.
+      stopped(own);
+      await holding;
+    }
   } finally {
     await connection.close();
   }
+}
+
+function stopped(worker: Worker): void {
+  if (worker.getState() === 'RUNNING') worker.shutdown();
 }

@@ -6,6 +6,7 @@ import { describeReference, type ConnectionReference } from '../../plan/referenc
 import { failure } from '../errors';
 import { resolveSecret } from '../secret';
 import { postgresFailure, type Side } from './errors';
+import { quoteLiteral } from './identifier';
 
 export { resolveSecret };
 
@@ -45,10 +46,12 @@ const settingsOfSomeVersions: Readonly<Record<string, string>> = {
   client_connection_check_interval: '10s',
 };
 
-/** Only Linux can check the client in every version that has the setting. */
+/** Without bound values, which a session for replication does not take. Only Linux can check the client in every version that has the setting. */
 const pinKnownSql = `
 select pg_catalog.set_config(s.name, wanted.value, false)
-  from pg_catalog.pg_settings s join unnest($1::text[], $2::text[]) as wanted(name, value) on wanted.name = s.name
+  from pg_catalog.pg_settings s join (values ${Object.entries(settingsOfSomeVersions)
+    .map(([name, value]) => `(${quoteLiteral(name)}, ${quoteLiteral(value)})`)
+    .join(', ')}) as wanted(name, value) on wanted.name = s.name
  where s.name <> 'client_connection_check_interval' or pg_catalog.version() ~ 'linux'`;
 
 /** A role's own `default_transaction_read_only = on` must not stop us, and our own fence sets it. */
@@ -65,6 +68,8 @@ export interface SessionOptions {
   /** Extra settings for the session. */
   settings?: Record<string, string>;
   connectTimeoutMs?: number;
+  /** A session that takes replication commands, and no bound values. */
+  replication?: boolean;
   /** Another database on the server of the reference. */
   database?: string;
 }
@@ -126,6 +131,7 @@ export class PostgresConnections {
       ...config,
       database: options.database ?? config.database,
       types: untouched,
+      ...(options.replication ? { replication: 'database' } : {}),
       application_name: `${applicationNamePrefix} ${purpose}`,
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
       keepAlive: true,
@@ -150,7 +156,7 @@ export class PostgresConnections {
     signal?.addEventListener('abort', cancel, { once: true });
     client.once('end', () => signal?.removeEventListener('abort', cancel));
     try {
-      await client.query(pinKnownSql, [Object.keys(settingsOfSomeVersions), Object.values(settingsOfSomeVersions)]);
+      await client.query(pinKnownSql);
     } catch (error) {
       destroy(client);
       signal?.throwIfAborted();

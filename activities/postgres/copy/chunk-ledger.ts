@@ -24,6 +24,7 @@ create table if not exists ${ledgerSchema}.copied_table (
   filenode oid,
   bytes_estimated bigint not null,
   rows_estimated bigint not null,
+  streamed boolean not null default true,
   group_id int,
   unique (schema_name, table_name)
 );
@@ -87,19 +88,22 @@ interface ChunkRow {
   filenode: string | null;
 }
 
-const nextSql = `
+const nextSql = (condition: string): string => `
 select c.id, c.kind, c.lower, c.upper, c.bytes_estimated,
   t.source_oid, t.schema_name, t.table_name, to_json(t.columns) as columns, t.format, t.condition, t.filenode
 from ${ledgerSchema}.chunk c
 join ${ledgerSchema}.copied_table t on t.id = c.table_id
-where c.state = 'todo'
+where c.state = 'todo'${condition}
 order by c.bytes_estimated desc, c.id
 limit 1
 for update of c skip locked`;
 
-/** Inside a transaction: the biggest chunk that nobody has or holds, held until the transaction ends; undefined when there is none. */
-export async function takeChunk(target: ClientBase): Promise<Chunk | undefined> {
-  const { rows } = await target.query<ChunkRow>(nextSql);
+/** Inside a transaction: the biggest chunk (of the group) that nobody has or holds, held until the transaction ends; undefined when there is none. */
+export async function takeChunk(target: ClientBase, group?: number): Promise<Chunk | undefined> {
+  const { rows } =
+    group === undefined
+      ? await target.query<ChunkRow>(nextSql(''))
+      : await target.query<ChunkRow>(nextSql(' and t.group_id = $1'), [group]);
   const row = rows[0];
   if (!row) return undefined;
   return {

@@ -8,6 +8,7 @@ import { quoteQualified } from '../identifier';
 import { openLedger, requireLedger } from '../ledger';
 import { ledgerSchema, type PostgresScope } from '../scope';
 import { groupLedgerDdl } from '../stream/group-ledger';
+import { isStreamed } from '../stream/streamed-tables';
 import { listTables, type SelectedTable } from '../tables';
 import { copyLedgerDdl } from './chunk-ledger';
 import { BinaryTypes } from './copy-format';
@@ -34,6 +35,7 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
     async planChunks({
       scope,
       chunkMegabytes,
+      strategy,
     }: {
       scope: PostgresScope;
       chunkMegabytes: number;
@@ -70,7 +72,8 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
             await requireEmpty(target, tables);
             await target.query('begin');
             await target.query(`lock table ${ledgerSchema}.chunk in exclusive mode`);
-            if (!(await summary(target))) await writePlan(target, plans, chunkMegabytes * megabyte, version);
+            if (!(await summary(target)))
+              await writePlan(target, plans, { chunkBytes: chunkMegabytes * megabyte, version, strategy });
             await removeSetting(target, 'stopped');
             await target.query('commit');
             const planned = await summary(target);
@@ -227,11 +230,17 @@ async function requireEmpty(target: ClientBase, tables: SelectedTable[]): Promis
   );
 }
 
+interface Cutting {
+  chunkBytes: number;
+  /** Of the source, as a number. */
+  version: number;
+  strategy?: 'cdc';
+}
+
 async function writePlan(
   target: ClientBase,
   plans: PlannedTable[],
-  chunkBytes: number,
-  version: number,
+  { chunkBytes, version, strategy }: Cutting,
 ): Promise<void> {
   const ordered = [...plans].sort((left, right) => right.table.bytes - left.table.bytes);
   const tables = ordered.map(({ table, columns, format, filenode }, index) => ({
@@ -247,12 +256,15 @@ async function writePlan(
     bytes_estimated: table.bytes,
     rows_estimated: Math.max(0, Math.round(table.rowsEstimated)),
   }));
+  const later = ({ persistence }: SelectedTable): boolean => strategy === 'cdc' && persistence === 'u';
   const chunks = ordered
     .flatMap(({ table }, index) =>
-      cut(table, chunkBytes, version >= tidRangeScanVersion && !table.extensionCondition).map((range) => ({
-        table_id: index + 1,
-        ...range,
-      })),
+      later(table)
+        ? []
+        : cut(table, chunkBytes, version >= tidRangeScanVersion && !table.extensionCondition).map((range) => ({
+            table_id: index + 1,
+            ...range,
+          })),
     )
     .map(({ table_id, kind, lower, upper, bytes }, index) => ({
       id: index + 1,
@@ -274,6 +286,10 @@ async function writePlan(
      from jsonb_to_recordset($1::jsonb) as c(id int, table_id int, kind text, lower bigint, upper bigint, bytes_estimated bigint)`,
     [JSON.stringify(chunks)],
   );
+  if (strategy === 'cdc') {
+    const apart = ordered.flatMap(({ table }, index) => (isStreamed(table) ? [] : [index + 1]));
+    await target.query(`update ${ledgerSchema}.copied_table set streamed = false where id = any($1::int[])`, [apart]);
+  }
   // Only here: later, its absence is what tells of a crash.
   await target.query(`insert into ${ledgerSchema}.unlogged_alive default values on conflict do nothing`);
   await writeSetting(target, 'planned', 'yes');

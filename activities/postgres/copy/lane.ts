@@ -13,6 +13,7 @@ import { forgetUnloggedAfterCrash, markDone, takeChunk, type Chunk, type TablePl
 import { copyFailure, on } from './copy-errors';
 import { copyIntoSql, copyOutSql } from './copy-format';
 import { streamRows } from './copy-stream';
+import { readUnderGroup, requireOpenGroup, rewritten } from './group-snapshot';
 import { Rate } from './rate';
 import { endEarlierAttempts, requireNotStopped, withCopySessions } from './sessions';
 import { readTuning, type CopyTuning } from './settings';
@@ -50,7 +51,8 @@ export function createLaneActivities({ connections }: PostgresDependencies) {
     /**
      * Copies chunks until none is left or the lane is tuned away; gives what this attempt committed. Cancelled, it comes back only when
      * its backends are gone and its unfinished chunk is rolled back.
-     * @throws SourceUnavailable, TargetUnavailable (retryable); TargetConflict, VerificationMismatch, PreconditionFailed, AuthDenied (not)
+     * @throws SourceUnavailable, TargetUnavailable (retryable); TargetConflict, VerificationMismatch, PreconditionFailed, AuthDenied, and for a
+     *   copy group SnapshotLost (not)
      */
     async copyLane(input: CopyLaneInput): Promise<{ rows: string; bytes: number; chunks: number }> {
       return withHeartbeat<LaneProgress, { rows: string; bytes: number; chunks: number }>(
@@ -99,9 +101,10 @@ class Lane {
   }
 
   private async copyChunks(source: Client, target: Client): Promise<void> {
-    const { lane, snapshot } = this.input;
+    const { scope, lane, snapshot, group } = this.input;
     await forgetUnloggedAfterCrash(target);
-    if (snapshot) {
+    if (group !== undefined) await readUnderGroup(source, target, group, scope.migration);
+    else if (snapshot) {
       await on('source', source.query('begin transaction isolation level repeatable read, read only'));
       await on('source', source.query(`set transaction snapshot ${quoteLiteral(snapshot)}`));
     }
@@ -112,13 +115,17 @@ class Lane {
       this.apply(tuning);
       if (tuning.lanes !== undefined && lane >= tuning.lanes) return;
       await target.query('begin');
-      const chunk = await takeChunk(target);
+      if (group !== undefined) await requireOpenGroup(target, group, scope.migration);
+      const chunk = await takeChunk(target, group);
       if (!chunk) {
         await target.query('commit');
         return;
       }
       this.chunk = chunk;
+      // Its locks on the source are let go with the savepoint: the application must not wait for the whole copy to truncate a table.
+      if (group !== undefined) await on('source', source.query('savepoint chunk'));
       await this.copyChunk(chunk, source, target);
+      if (group !== undefined) await on('source', source.query('rollback to savepoint chunk'));
       this.chunk = undefined;
     }
   }
@@ -146,7 +153,7 @@ class Lane {
         `Of ${table.schema}.${table.name} the source sent ${rowsOut} rows and the target took ${rowsIn}. Look for triggers on the target's table that refuse rows, and retry.`,
       );
     }
-    if (chunk.kind === 'ctid') await requireSameFile(source, table);
+    if (chunk.kind === 'ctid') await this.requireSameFile(source, table);
     await markDone(target, chunk, { rows: rowsIn, bytes, lane: this.input.lane });
     await target.query('commit');
     this.rows += BigInt(rowsIn);
@@ -154,6 +161,23 @@ class Lane {
     this.chunks += 1;
     this.inFlight = 0;
     this.report();
+  }
+
+  /** Page ranges mean something only as long as the table is not rewritten (VACUUM FULL, CLUSTER) between two chunks. */
+  private async requireSameFile(source: Client, table: TablePlan): Promise<void> {
+    if (table.filenode === null) return;
+    const { rows } = await on(
+      'source',
+      source.query<{ filenode: string | null }>('select pg_relation_filenode($1) as filenode', [table.oid]),
+    );
+    if (rows[0]?.filenode === table.filenode) return;
+    const { scope, group } = this.input;
+    const name = `${table.schema}.${table.name}`;
+    if (group !== undefined) throw rewritten(scope.migration, group, name);
+    throw failure(
+      'PreconditionFailed',
+      `${name} was rewritten on the source while it was copied (VACUUM FULL, CLUSTER or ALTER TABLE). Keep maintenance away from the source, roll back and copy again.`,
+    );
   }
 
   private report(): void {
@@ -206,18 +230,4 @@ async function mayFreeze({ kind, bytesEstimated, table }: Chunk, target: Client)
   if (rows[0]?.referenced === 't') return false;
   await target.query(`truncate only ${name}`);
   return true;
-}
-
-/** Page ranges mean something only as long as the table is not rewritten (VACUUM FULL, CLUSTER) between two chunks. */
-async function requireSameFile(source: Client, table: TablePlan): Promise<void> {
-  if (table.filenode === null) return;
-  const { rows } = await on(
-    'source',
-    source.query<{ filenode: string | null }>('select pg_relation_filenode($1) as filenode', [table.oid]),
-  );
-  if (rows[0]?.filenode === table.filenode) return;
-  throw failure(
-    'PreconditionFailed',
-    `${table.schema}.${table.name} was rewritten on the source while it was copied (VACUUM FULL, CLUSTER or ALTER TABLE). Keep maintenance away from the source, roll back and copy again.`,
-  );
 }

@@ -50,6 +50,16 @@ export function orderPostData(
   };
 }
 
+/** Foreign keys and whatever needs one: comments on them, for instance. */
+export function foreignKeysAndDependents(entries: ArchiveEntry[], dependencies: Map<string, string[]>): Set<string> {
+  const found = new Set(entries.filter(({ kind }) => kind === 'FK CONSTRAINT').map(({ id }) => id));
+  for (let known = -1; known < found.size;) {
+    known = found.size;
+    for (const { id } of entries) if ((dependencies.get(id) ?? []).some((need) => found.has(need))) found.add(id);
+  }
+  return found;
+}
+
 /** A refresh may take long and is a piece of its own; light entries go together. */
 export function pieces(entries: ArchiveEntry[]): ArchiveEntry[][] {
   const result: ArchiveEntry[][] = [];

@@ -1,14 +1,17 @@
 // Indexes, constraints and everything that comes after the rows, by a queue of our own over the archive. Each entry is built in
 // one transaction with the ledger's row that says so: exactly once, whatever dies, and a later attempt goes on where it stopped.
+import { ApplicationFailure } from '@temporalio/common';
 import type { Client } from 'pg';
 import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
+import { failure, failureType } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import { ledgerSchema, type PostgresScope } from '../scope';
+import { followIdentities } from '../stream/replica-identity';
 import { SchemaArchive, type ArchiveEntry } from './archive';
 import { BuildQueue } from './build-queue';
 import { readPostDataFacts, type PostDataFacts } from './post-data-facts';
-import { orderPostData, pieces } from './post-data-order';
+import { foreignKeysAndDependents, orderPostData, pieces } from './post-data-order';
 import { runEntries } from './run-entries';
 import { lockTargetSchema, refuseAfterClearing } from './target-lock';
 
@@ -37,11 +40,12 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
       scope,
       archive: reference,
       lanes,
+      foreignKeys = true,
     }: {
       scope: PostgresScope;
       archive: ArtifactReference;
       lanes: number;
-      /** false leaves foreign keys to a later call. */
+      /** false, before tables are streamed into, leaves foreign keys to a later call, and gives tables the replica identities by which rows are found. */
       foreignKeys?: boolean;
     }): Promise<PostDataResult> {
       const startedAt = Date.now();
@@ -55,7 +59,8 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
           { side: 'source', purpose: 'post-data sizes', signal },
           (source) => readPostDataFacts(source, entries, scope.tables),
         );
-        const order = orderPostData(entries, dependencies, facts.leftOut);
+        const later = foreignKeys ? [] : foreignKeysAndDependents(entries, dependencies);
+        const order = orderPostData(entries, dependencies, new Set([...facts.leftOut, ...later]));
 
         let done = 0;
         const total =
@@ -94,6 +99,9 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
         await inOrder(pieces(order.attachments));
         await inLanes(order.foreignKeys);
         await inOrder(order.rest);
+        if (!foreignKeys) {
+          await connections.withSession(scope.target, session, (target) => followIdentities(target, signal));
+        }
         const indexes = order.keys.filter(({ kind }) => kind === 'INDEX').length;
         const constraints = order.keys.filter(({ kind }) => kind === 'CONSTRAINT').length + order.foreignKeys.length;
         return { indexes, constraints, others: total - indexes - constraints, durationMs: Date.now() - startedAt };
@@ -128,8 +136,31 @@ async function buildOnce(target: Client, archive: SchemaArchive, piece: ArchiveE
     await target.query('commit');
   } catch (error) {
     await target.query('rollback').catch(() => undefined);
-    throw error;
+    throw (await isMoving(target)) ? notYetConsistent(error) : error;
   }
+}
+
+/** Whether streams bring rows, each group's in its own time. */
+async function isMoving(target: Client): Promise<boolean> {
+  const groups = `${ledgerSchema}.copy_group`;
+  const { rows } = await target
+    .query<{ there: string | null }>(`select to_regclass('${groups}')::text as there`)
+    .catch(() => ({ rows: [] }));
+  return Boolean(rows[0]?.there) && Boolean((await target.query(`select from ${groups} limit 1`)).rowCount);
+}
+
+/** A row may refer to one that another stream is still to bring; on the source the key holds. */
+function notYetConsistent(error: unknown): unknown {
+  if (!(error instanceof ApplicationFailure) || failureType(error) !== 'TargetConflict') return error;
+  const [details] = error.details ?? [];
+  const { sqlState } = (details ?? {}) as { sqlState?: string };
+  if (sqlState !== '23503') return error;
+  const told = error.message.replace(/(\(SQLSTATE 23503\)\.).*$/s, '$1');
+  return failure(
+    'NotReadyYet',
+    `${told} Streams may still be bringing the rows that it needs. It is tried again by itself; compare the two tables when that lasts.`,
+    { sqlState },
+  );
 }
 
 /** With row security off, a refresh of a view over a table with policies is refused; on the source the policies applied to it. */

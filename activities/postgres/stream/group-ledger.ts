@@ -9,6 +9,7 @@ create table if not exists ${ledgerSchema}.copy_group (
   state text not null check (state in ('open', 'closed', 'lost', 'gone')),
   snapshot text,
   holder_pid int,
+  slot_begun_at timestamptz,
   made_at timestamptz not null default clock_timestamp()
 );
 create table if not exists ${ledgerSchema}.replica_identity (
@@ -20,7 +21,7 @@ create table if not exists ${ledgerSchema}.replica_identity (
 );
 `;
 
-/** `open`: being copied. `closed`: copied, may stream. `lost`: lost its snapshot, only finished tables left, may stream. `gone`: nothing left of it. */
+/** `open`: being copied. `closed`: what it has is copied and may stream. `lost`: its snapshot is lost and it is being sorted out. `gone`: nothing left of it. */
 export type GroupState = 'open' | 'closed' | 'lost' | 'gone';
 
 export interface CopyGroup {
@@ -29,27 +30,58 @@ export interface CopyGroup {
   /** Exported by the session `holderPid` of the source; only while the group is open and held. */
   snapshot?: string;
   holderPid?: string;
+  /** From then on no table may join: its changes before would be in no stream. */
+  slotBegun: boolean;
   /** That belong to it now. */
   tables: number;
 }
 
+interface GroupRow {
+  id: string;
+  state: GroupState;
+  snapshot: string | null;
+  holder_pid: string | null;
+  begun: string;
+  tables: string;
+}
+
+const groupsSql = `
+select g.id, g.state, g.snapshot, g.holder_pid, g.slot_begun_at is not null as begun,
+  (select count(*) from ${ledgerSchema}.copied_table t where t.group_id = g.id) as tables
+from ${ledgerSchema}.copy_group g`;
+
 /** All groups in order of their numbers. */
 export async function readGroups(target: ClientBase): Promise<CopyGroup[]> {
-  const { rows } = await target.query<{
-    id: string;
-    state: GroupState;
-    snapshot: string | null;
-    holder_pid: string | null;
-    tables: string;
-  }>(
-    `select g.id, g.state, g.snapshot, g.holder_pid, (select count(*) from ${ledgerSchema}.copied_table t where t.group_id = g.id) as tables
-     from ${ledgerSchema}.copy_group g order by g.id`,
-  );
-  return rows.map(({ id, state, snapshot, holder_pid, tables }) => ({
+  const { rows } = await target.query<GroupRow>(`${groupsSql} order by g.id`);
+  return rows.map(groupOf);
+}
+
+/** Undefined when it was never opened. */
+export async function readGroup(target: ClientBase, id: number): Promise<CopyGroup | undefined> {
+  const { rows } = await target.query<GroupRow>(`${groupsSql} where g.id = $1`, [id]);
+  return rows[0] && groupOf(rows[0]);
+}
+
+function groupOf({ id, state, snapshot, holder_pid, begun, tables }: GroupRow): CopyGroup {
+  return {
     id: Number(id),
     state,
+    slotBegun: begun === 't',
     ...(snapshot === null ? {} : { snapshot }),
     ...(holder_pid === null ? {} : { holderPid: holder_pid }),
     tables: Number(tables),
-  }));
+  };
+}
+
+/** Commits what `work` did in the session, or nothing of it. */
+export async function inTransaction<Result>(client: ClientBase, work: () => Promise<Result>): Promise<Result> {
+  await client.query('begin');
+  try {
+    const result = await work();
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => undefined);
+    throw error;
+  }
 }
