@@ -1,6 +1,8 @@
 // The runbook's admin endpoints of the application: maintenance mode, target health check, switch, normal mode.
 // Contract: every endpoint is idempotent, so every call here may be repeated; the bearer token comes from the worker
 // and never appears in an error. Durations in milliseconds.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import type { Check } from '../../journal/types';
 import { parseDurationMs } from '../../plan/duration';
 import type { Application } from '../../plan/postgres';
@@ -22,6 +24,10 @@ export interface AdminCall {
 }
 
 type Endpoint = 'maintenance-mode' | 'target-health-check' | 'switch-datastore' | 'normal-mode';
+
+/** After the first write on the new side the application knows; normal mode lies behind when it is asked. */
+const freezeKnownWithinMs = 5_000;
+const pollMs = 50;
 
 /** Statuses that mean "not now": worth another try. */
 const notNow = new Set([408, 425, 429]);
@@ -112,18 +118,54 @@ export function createApplicationActivities({ environment }: ApplicationDependen
       return call(application, 'normal-mode', {});
     },
 
-    /** The last change of side as the application saw it, where it tells. */
-    async measureFreeze(input: { application: Application }): Promise<{ freezeMs?: number }> {
-      void input;
-      return Promise.reject(new Error('not yet'));
+    /**
+     * How long the application could not write at its last switch, as it saw it itself: milliseconds from the last write acknowledged on the
+     * old side to the first on the new one. Asks `GET /admin/status` until it knows; an application that does not tell is not asked again.
+     * Throws only on cancellation: a figure is no reason to fail.
+     */
+    async measureFreeze({ application }: { application: Application }): Promise<{ freezeMs?: number }> {
+      return withHeartbeat({ endpoint: 'status' }, async ({ signal }) => {
+        const giveUpAt = Date.now() + freezeKnownWithinMs;
+        for (;;) {
+          const told = await askFreeze(application, environment, signal);
+          if (told !== 'not yet') return told === 'never' ? {} : { freezeMs: told };
+          if (Date.now() > giveUpAt) return {};
+          await sleep(pollMs, undefined, { signal });
+        }
+      });
     },
   };
 }
 
 export type ApplicationActivities = ReturnType<typeof createApplicationActivities>;
 
+const lastSwitchSchema = z.object({ lastSwitch: z.object({ freezeMs: z.number().nonnegative() }).nullable() });
+
+async function askFreeze(
+  application: Application,
+  environment: NodeJS.ProcessEnv | undefined,
+  signal: AbortSignal,
+): Promise<number | 'not yet' | 'never'> {
+  try {
+    const token = await readToken(application, environment);
+    const { status, body } = await sendRequest({
+      method: 'GET',
+      url: endpointUrl(application, 'status'),
+      timeoutMs: parseDurationMs(application.timeout) ?? 10_000,
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      signal,
+    });
+    if (status >= 500) return 'not yet';
+    const { lastSwitch } = lastSwitchSchema.parse(JSON.parse(body));
+    return lastSwitch === null ? 'not yet' : lastSwitch.freezeMs;
+  } catch (error) {
+    signal.throwIfAborted();
+    return error instanceof NoAnswer ? 'not yet' : 'never';
+  }
+}
+
 /** A base of `http://orders.internal/shop` gives `http://orders.internal/shop/admin/normal-mode`. */
-function endpointUrl(application: Application, endpoint: Endpoint): string {
+function endpointUrl(application: Application, endpoint: Endpoint | 'status'): string {
   return new URL(`admin/${endpoint}`, application.adminUrl.replace(/\/*$/, '/')).href;
 }
 
