@@ -15,10 +15,11 @@ const pollMs = 100;
 export function createHolderActivities({ connections, ownTaskQueue }: PostgresDependencies) {
   const workerQueue: (input: Record<string, never>) => Promise<{ taskQueue: string }> = () => {
     if (ownTaskQueue !== undefined) return Promise.resolve({ taskQueue: ownTaskQueue });
-    throw failure(
+    const refused = failure(
       'PreconditionFailed',
       'This worker serves no task queue of its own, so it cannot hold a snapshot. Run the worker of this package.',
     );
+    return Promise.reject(refused);
   };
 
   return {
