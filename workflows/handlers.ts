@@ -13,6 +13,7 @@ import {
   parseMessage,
   pauseSignal,
   rejectSignal,
+  recopySignal,
   reportQuery,
   resumeSignal,
   retrySignal,
@@ -23,6 +24,7 @@ import {
   type DecideRequest,
   type MessageName,
   type MigrationStatus,
+  type RecopyRequest,
   type RollbackRequest,
   type TuneRequest,
 } from './messages';
@@ -36,6 +38,8 @@ export interface Listener {
   rollbackAfterNoReturn(request: RollbackRequest): void;
   /** Returns why it makes no sense now, or undefined when taken. */
   tune(request: TuneRequest): string | undefined;
+  /** As `tune`; only migrations that stream take it. */
+  recopy?(request: RecopyRequest): string | undefined;
 }
 
 /** Notes a message that changed nothing. */
@@ -141,6 +145,15 @@ export function listen(runbook: Runbook, listener: Listener): void {
     take('tune', (payload) => listener.tune(payload)),
     {
       description: `Change lanes and speed of the copy while it runs; 0 bytes per second is without a limit. Example: ${examples.tune}`,
+    },
+  );
+  setHandler(
+    recopySignal,
+    take('recopy', (payload) =>
+      listener.recopy ? listener.recopy(payload) : 'only a migration by CDC copies a single table again',
+    ),
+    {
+      description: `CDC, while validate-moving is blocked: copy one table again, by itself. Example: ${examples.recopy}`,
     },
   );
   setHandler(

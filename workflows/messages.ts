@@ -57,6 +57,12 @@ export interface TuneRequest {
   maxBytesPerSecond?: number;
 }
 
+export interface RecopyRequest {
+  /** `schema.table`, unquoted. */
+  table: string;
+  by: string;
+}
+
 export const approveSignal = defineSignal<[GateDecision]>('approve');
 export const rejectSignal = defineSignal<[GateDecision]>('reject');
 export const rollbackSignal = defineSignal<[RollbackRequest]>('rollback');
@@ -65,6 +71,7 @@ export const skipSignal = defineSignal<[SkipRequest]>('skip');
 export const pauseSignal = defineSignal<[PauseRequest]>('pause');
 export const resumeSignal = defineSignal<[ResumeRequest]>('resume');
 export const tuneSignal = defineSignal<[TuneRequest]>('tune');
+export const recopySignal = defineSignal<[RecopyRequest]>('recopy');
 
 /** What the `status` query and the `decide` update answer. Times ISO 8601 UTC, durations ms, sizes bytes. */
 export interface MigrationStatus {
@@ -134,6 +141,7 @@ const fields = {
     { name: 'copyLanes', type: 'positive integer', required: false },
     { name: 'maxBytesPerSecond', type: 'whole number', required: false },
   ],
+  recopy: [text('table'), text('by')],
 } satisfies Record<string, Field[]>;
 
 export type MessageName = keyof typeof fields;
@@ -147,6 +155,7 @@ interface Payloads {
   pause: PauseRequest;
   resume: ResumeRequest;
   tune: TuneRequest;
+  recopy: RecopyRequest;
 }
 
 /** The journal keeps what people write; it must stay small. */
@@ -208,4 +217,5 @@ export const examples: Record<MessageName, string> = {
   pause: '{"by": "anna", "reason": "backup window"}',
   resume: '{"by": "anna"}',
   tune: '{"copyLanes": 8, "maxBytesPerSecond": 50000000}',
+  recopy: '{"table": "public.orders", "by": "anna"}',
 };

@@ -50,6 +50,7 @@ export async function postgresMigration(input: PostgresPlanInput): Promise<Migra
       migration.tuning = { ...migration.tuning, ...request };
       return undefined;
     },
+    ...(cdc ? { recopy: (request) => cdc.recopy(request) } : {}),
   });
   runbook.announce();
 

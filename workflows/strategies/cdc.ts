@@ -2,7 +2,7 @@
 // follows the new one, so that going back is a switch and not a loss, and so is going forward once more.
 import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 import { ruleOf } from '../../plan/gates';
-import type { MigrationResult, RollbackRequest } from '../messages';
+import type { MigrationResult, RecopyRequest, RollbackRequest } from '../messages';
 import { conclude, requireUndone, undoEverything } from '../phases/ending';
 import { cleanUp, endingOf } from '../phases/postgres/ending';
 import { dismissGuardian, heedGuardian } from '../phases/postgres/cdc/guardian';
@@ -38,6 +38,16 @@ export class Cdc {
   rollback(request: RollbackRequest): void {
     const { by, reason } = request;
     if (requestWayBack(this.migration, by, reason) !== undefined) this.wayBack.request(request);
+  }
+
+  /** Copies one table again, when its comparison is what blocks. */
+  recopy({ table, by }: RecopyRequest): string | undefined {
+    const { runbook, recopying } = this.migration;
+    if (runbook.journal.blocked?.step !== 'validate-moving' || this.migration.leg > 0)
+      return 'only while validate-moving is blocked, before the first switch';
+    recopying.push(table);
+    runbook.answerBlocked('retry', by);
+    return undefined;
   }
 
   async carryOut(): Promise<MigrationResult> {

@@ -56,6 +56,7 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
     snapshot: plan.snapshot,
     validation: plan.validation,
     rehearsal: plan.rehearsal,
+    ...(plan.strategy === 'cdc' ? { cdc: plan.cdc, reverseReplication: plan.reverseReplication } : {}),
   });
   if (plan.application) {
     checks.push(

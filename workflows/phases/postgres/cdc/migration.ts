@@ -18,6 +18,8 @@ export interface CdcMigration extends PostgresMigration {
   fingerprints: Partial<Record<WritingSide, ArtifactReference>>;
   /** Keys that moved too fast to be compared while they stream; for the freeze. */
   pending?: ArtifactReference;
+  /** Tables that a person wants copied again: `schema.table`. */
+  recopying: string[];
   /** The side that does not write follows the one that does, and loses nothing. */
   following: boolean;
   /** What the slot guardian last said. */
@@ -33,6 +35,7 @@ export function newCdcMigration(migration: PostgresMigration): CdcMigration {
     groupOpen: false,
     access: {},
     fingerprints: {},
+    recopying: [],
     following: false,
     turning: false,
   });

@@ -7,6 +7,7 @@ import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { describeRecords, recordsEvidence, requirePassed } from '../../proof';
 import { checkTarget, compareSchemas, mergeTables } from '../validation';
+import { copyInGroups } from './copy-groups';
 import type { CdcMigration } from './migration';
 
 /** Looks at the streams while a gate is open: after this, then ever more rarely. */
@@ -17,6 +18,7 @@ export async function makeReady(migration: CdcMigration): Promise<void> {
   const { runbook, plan } = migration;
   runbook.phase('validate');
   if (plan.reverseReplication) await prepareWayBack(migration);
+  if (plan.cdc.materializedViews === 'before-cutover') await refreshViews(migration);
   await compareMovingData(migration);
   if (migration.leg === 0) {
     await compareSchemas(migration, false);
@@ -42,6 +44,16 @@ async function prepareWayBack(migration: CdcMigration): Promise<void> {
   );
 }
 
+/** They hold no rows that stream: as of now, until the application refreshes them as it always does. */
+async function refreshViews({ runbook, scope, leg }: CdcMigration): Promise<void> {
+  await runbook.step(
+    'refresh-views',
+    `Refresh the materialized views of the ${otherSide(writingSide(leg))}`,
+    () => run('long', 'Refresh materialized views').refreshFollowingViews({ scope, leg }),
+    { skippable: true, describe: ({ views }) => (views === 0 ? 'there are none' : `${views} refreshed`) },
+  );
+}
+
 async function compareMovingData(migration: CdcMigration): Promise<void> {
   const { runbook, plan, scope, leg } = migration;
   const { journal } = runbook;
@@ -52,6 +64,7 @@ async function compareMovingData(migration: CdcMigration): Promise<void> {
     'Compare every row of every table while it moves',
     async () => {
       attempt += 1;
+      await copyAgainWhatWasAsked(migration);
       const compared = await run('long', 'Digest every table on both sides, while it moves').compareMoving({
         scope,
         leg,
@@ -67,6 +80,22 @@ async function compareMovingData(migration: CdcMigration): Promise<void> {
     },
     { describe: describeRecords },
   );
+}
+
+/** The tables leave their groups, become a group of their own and follow again; the others stream on meanwhile. */
+async function copyAgainWhatWasAsked(migration: CdcMigration): Promise<void> {
+  const { runbook, plan, scope, leg } = migration;
+  const tables = migration.recopying.splice(0);
+  if (tables.length === 0) return;
+  runbook.note(`Copied again by itself: ${tables.join(', ')}.`);
+  await run('long', `Take ${tables.join(', ')} out of the stream`).recopyTables({ scope, tables });
+  await copyInGroups(migration);
+  await run('long', 'Subscribe the target to what was copied again').subscribe({ scope, leg });
+  await run('long', 'Until the streams have caught up').awaitCaughtUp({
+    scope,
+    leg,
+    maxLagMs: needed(parseDurationMs(plan.cdc.maxLag), 'maxLag'),
+  });
 }
 
 /** As built, so that a change of the target is noticed too. */
