@@ -5,6 +5,7 @@ import {
   aclWithoutDefault,
   included,
   maskedOptions,
+  notForStreams,
   options,
   ownObject,
   qualified,
@@ -28,7 +29,7 @@ const eventTriggers: Family = {
 select quote_ident(t.evtname) as name, t.evtevent as event, t.evtfoid::regprocedure as function, t.evtenabled as enabled,
   (select string_agg(g, ', ' order by g collate "C") from unnest(t.evttags) g) as tags, ${roleName('t.evtowner')} as owner,
   obj_description(t.oid, 'pg_event_trigger') as comment
-from pg_event_trigger t where ${ownObject('pg_event_trigger', 't.oid')}`,
+from pg_event_trigger t where ${ownObject('pg_event_trigger', 't.oid')} and ${notForStreams('t.evtname')}`,
 };
 
 const publications: Family = {
@@ -39,7 +40,7 @@ select quote_ident(p.pubname) as name, ${roleName('p.pubowner')} as owner, p.pub
     case when p.pubtruncate then 'truncate' end) as publishes, p.pubviaroot as "via root",
   obj_description(p.oid, 'pg_publication') as comment,
   ${major >= 15 ? `(select string_agg(quote_ident(n.nspname), ', ' order by n.nspname collate "C") from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid where s.pnpubid = p.oid)` : 'null'} as schemas
-from pg_publication p`,
+from pg_publication p where ${notForStreams('p.pubname')}`,
 };
 
 const publishedTables: Family = {
@@ -53,7 +54,7 @@ select format('%s in %I', ${qualified('n.nspname', 'c.relname')}, p.pubname) as 
       : 'null as columns, null as condition'
   }
 from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace where ${included('c.oid')}`,
+join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace where ${included('c.oid')} and ${notForStreams('p.pubname')}`,
 };
 
 const foreignDataWrappers: Family = {

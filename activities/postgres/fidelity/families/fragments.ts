@@ -21,6 +21,9 @@ export const userSchema = (namespace: string): string =>
 export const ownObject = (catalog: string, oid: string): string =>
   `not exists (select from pg_depend e where e.classid = '${catalog}'::regclass and e.objid = ${oid} and e.deptype = 'e')`;
 
+/** Publications and event triggers of a streaming migration, any migration's: each side has others, and all of them go. */
+export const notForStreams = (name: string): string => `${name} !~ '^${ledgerSchema}_[0-9a-f]{10}_'`;
+
 export const included = (relation: string): string => `not ${relation} = any($1::oid[])`;
 
 export const roleName = (oid: string): string =>
