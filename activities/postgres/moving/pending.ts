@@ -1,22 +1,202 @@
-// What was still moving when validation ended: compared key by key under the fence, where nothing moves.
-import type { Client } from 'pg';
+// What was still moving when validation ended: compared key by key under the fence, where nothing moves. The artifact holds all that
+// the comparison needs, so that the freeze spends no time on catalogs.
+import type { ClientBase } from 'pg';
+import { z } from 'zod';
 import type { ValidationRecord } from '../../../journal/types';
+import { formatBytes } from '../../../journal/quantities';
 import type { ArtifactReference, ArtifactStore } from '../../artifacts/store';
+import { keysShown, shortened } from '../digest/bisect';
+import { unreadable } from '../digest/read-pieces';
+import { nameOf } from '../digest/relations';
+import { digestSql, type Hash } from '../digest/row-digest';
+import type { MovingResult } from './batch';
+import { absent, type Seen } from './judgement';
+import { isLegible, portionsOf } from './settle';
+import { lookSql, type Statement } from './sql';
+import type { Subject } from './subjects';
 
-export interface Pending {
-  tables: { schema: string; name: string }[];
+/** Of all tables together: some tenths of a second under the fence. */
+const keysAtMost = 10_000;
+/** A table without a key is digested whole under the fence. */
+const keylessBytes = 16 * 1_048_576;
+const keysInOneStatement = 1_000;
+
+/** The record that stands for undecided rows until the freeze, and after it. */
+export const pendingName = 'rows that moved all the time';
+
+const sideSchema = z.object({
+  relation: z.object({
+    schema: z.string(),
+    name: z.string(),
+    columns: z.array(z.object({ name: z.string(), type: z.string() })),
+    key: z.array(z.string()).optional(),
+    condition: z.string().optional(),
+    bytes: z.number(),
+    pages: z.number(),
+  }),
+  equality: z.array(z.string()),
+});
+
+const pendingSchema = z.object({
+  hash: z.enum(['md5', 'sha256']),
+  tables: z.array(
+    z.object({
+      schema: z.string(),
+      name: z.string(),
+      keyed: z.boolean(),
+      source: sideSchema,
+      target: sideSchema,
+      /** Keys as JSON arrays of text; not used without a key. */
+      keys: z.array(z.string()),
+    }),
+  ),
+});
+export type Pending = z.infer<typeof pendingSchema>;
+type PendingTable = Pending['tables'][number];
+
+/**
+ * Takes the undecided rows of as many tables as can be compared under the fence. Those of other tables make their table unverifiable:
+ * the results that come back say so.
+ */
+export function planPending(
+  results: MovingResult[],
+  subjects: Subject[],
+  hash: Hash,
+): { pending: Pending; results: MovingResult[]; undecided: number } {
+  const byName = new Map(subjects.map((subject) => [nameOf(subject), subject]));
+  const pending: Pending = { hash, tables: [] };
+  const tooMuch = new Map<MovingResult, string>();
+  let keys = 0;
+  const open = results.filter(({ undecided }) => undecided.length > 0);
+  for (const result of open.sort((one, other) => one.undecided.length - other.undecided.length)) {
+    const subject = byName.get(result.verdict.table);
+    if (!subject) continue;
+    if (!subject.keyed && subject.bytes > 2 * keylessBytes) {
+      const why = `moves all the time, has no key, and is too large (${formatBytes(subject.bytes / 2)}) to be compared under the fence: give it a key, or compare it again when less is written to it`;
+      tooMuch.set(result, why);
+      continue;
+    }
+    const wanted = subject.keyed ? result.undecided.length : 0;
+    if (keys + wanted > keysAtMost) {
+      const why = `has ${result.undecided.length} rows that move all the time, too many to be compared under the fence: compare it again when less is written to it`;
+      tooMuch.set(result, why);
+      continue;
+    }
+    keys += wanted;
+    const { schema, name, keyed, source, target } = subject;
+    pending.tables.push({ schema, name, keyed, source, target, keys: keyed ? result.undecided : [] });
+  }
+  return {
+    pending,
+    undecided: keys + pending.tables.filter(({ keyed }) => !keyed).length,
+    results: results.map((result) => {
+      const why = tooMuch.get(result);
+      if (!why || result.verdict.outcome !== 'equal') return result;
+      return { ...result, verdict: { ...result.verdict, outcome: 'unverifiable', why } };
+    }),
+  };
 }
 
-/** To be called before the freeze, not in it. */
-export async function readPending(_artifacts: ArtifactStore, _reference: ArtifactReference): Promise<Pending> {
-  return Promise.reject(new Error('not yet'));
+/** To be called before the freeze, not in it. @throws VerificationMismatch, ArtifactStoreUnavailable */
+export async function readPending(artifacts: ArtifactStore, reference: ArtifactReference): Promise<Pending> {
+  return pendingSchema.parse(JSON.parse(await artifacts.read(reference)));
 }
 
-/** Compares exactly these keys. Both sides must be fenced, and the stream drained. */
+/**
+ * Compares exactly these keys, and tables without a key whole. Nobody may write on either side, and the stream must be drained.
+ * One record for all; `unequal` counts the tables that differ or could not be read. Driver errors of a lost server pass as they are.
+ */
 export async function comparePending(
-  _source: Client,
-  _target: Client,
-  _pending: Pending,
+  source: ClientBase,
+  target: ClientBase,
+  pending: Pending,
 ): Promise<{ records: ValidationRecord[]; unequal: number }> {
-  return Promise.reject(new Error('not yet'));
+  if (pending.tables.length === 0) return { records: [], unequal: 0 };
+  const started = Date.now();
+  const lines: string[] = [];
+  let [rows, unequal, unread] = [0, 0, 0];
+  for (const table of pending.tables) {
+    rows += table.keys.length;
+    try {
+      const found = await compareTable(source, target, table, pending.hash);
+      if (found.length > 0) unequal += 1;
+      lines.push(...found);
+    } catch (error) {
+      const { reason } = unreadable(error);
+      if (reason === undefined) throw error;
+      unread += 1;
+      lines.push(`${nameOf(table)} could not be read: ${reason}`);
+    }
+  }
+  const whole = pending.tables.filter(({ keyed }) => !keyed).length;
+  const what = `${rows} rows${whole > 0 ? ` and ${whole} whole tables` : ''}, compared under the fence`;
+  const shown = lines.slice(0, keysShown);
+  if (lines.length > shown.length) shown.push(`and ${lines.length - shown.length} more`);
+  return {
+    unequal: unequal + unread,
+    records: [
+      {
+        name: pendingName,
+        source: what,
+        target: what,
+        outcome: unequal > 0 ? 'fail' : unread > 0 ? 'unverifiable' : 'pass',
+        durationMs: Date.now() - started,
+        ...(shown.length > 0 ? { differences: shown } : {}),
+      },
+    ],
+  };
+}
+
+async function compareTable(
+  source: ClientBase,
+  target: ClientBase,
+  table: PendingTable,
+  hash: Hash,
+): Promise<string[]> {
+  const name = nameOf(table);
+  if (!table.keyed) {
+    const [here, there] = await Promise.all(
+      [source, target].map(async (client, at) => {
+        const { relation } = at === 0 ? table.source : table.target;
+        return rowsOf(client, { text: digestSql(relation, {}, hash), values: [] });
+      }),
+    );
+    return JSON.stringify(here) === JSON.stringify(there)
+      ? []
+      : [`${name} (no key): ${here?.[0]?.[0]} rows on the source, ${there?.[0]?.[0]} on the target, not the same`];
+  }
+  const differing: string[] = [];
+  for (const keys of portionsOf(table.keys, keysInOneStatement)) {
+    const [here, there] = await Promise.all([
+      lookAll(source, lookSql(table.source, hash, keys)),
+      lookAll(target, lookSql(table.target, hash, keys)),
+    ]);
+    for (const key of keys) {
+      const [left, right] = [here.get(key) ?? absent, there.get(key) ?? absent];
+      const isSame = left.rows === right.rows && left.content === right.content;
+      if (isSame && (left.rows > 0 || isLegible(key))) continue;
+      const how = right.rows === 0 ? 'missing on the target' : left.rows === 0 ? 'extra on the target' : 'different';
+      const label = `(${(JSON.parse(key) as string[]).join(',')})`;
+      differing.push(`${name} key=${shortened(label)}: ${left.rows + right.rows === 0 ? 'not found again' : how}`);
+    }
+  }
+  return differing;
+}
+
+async function lookAll(client: ClientBase, statement: Statement): Promise<Map<string, Seen>> {
+  const seen = new Map<string, Seen>();
+  for (const [id, content, version, rows] of await rowsOf(client, statement)) {
+    const other = seen.get(id ?? '') ?? absent;
+    seen.set(id ?? '', {
+      rows: other.rows + Number(rows),
+      content: [other.content, content].filter(Boolean).sort().join(' '),
+      version: version ?? '',
+    });
+  }
+  return seen;
+}
+
+async function rowsOf(client: ClientBase, { text, values }: Statement): Promise<(string | null)[][]> {
+  const { rows } = await client.query<(string | null)[]>({ text, values, rowMode: 'array' });
+  return rows;
 }
