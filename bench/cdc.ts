@@ -13,6 +13,7 @@ import { ensureClientTools } from '../local/binaries/postgres-client';
 import { startStack, type Stack } from '../local/stack';
 import type { PostgresPlanInput } from '../plan/postgres';
 import { execute, fill, ordersFor } from './cdc/data';
+import { floorOf } from './cdc/floor';
 import { LoadProcess } from './cdc/load-process';
 import { BenchMigration } from './cdc/migration';
 import { plainSubscription, type SyncRun } from './cdc/plain-subscription';
@@ -54,11 +55,11 @@ async function bench(options: BenchOptions): Promise<void> {
       freezes.push(await underLoad(one, options, (load) => freezeOf(one, options, client, load)));
     const largest = cases.at(-1);
     if (!largest) throw new Error('no size');
-    const rounds =
+    const sync =
       options.rounds === 0
-        ? []
+        ? { rounds: [], floorsMs: [] }
         : await underLoad(largest, options, (load) => syncRounds(largest, options, client, load, stack, folder));
-    const results: Results = { options, freezes, sync: { databaseBytes: largest.databaseBytes, rounds } };
+    const results: Results = { options, freezes, sync: { databaseBytes: largest.databaseBytes, ...sync } };
     printResults(results, options.json);
   } finally {
     for (const stop of stopping.reverse())
@@ -181,9 +182,10 @@ async function syncRounds(
   load: LoadProcess,
   stack: Stack,
   folder: string,
-): Promise<SyncRound[]> {
+): Promise<{ rounds: SyncRound[]; floorsMs: number[] }> {
   const tools = await ensureClientTools(() => undefined);
   const { sourceUrl, targetUrl } = one;
+  const floorsMs: number[] = [];
   const contenders = {
     ours: async (): Promise<SyncRun> => {
       const migration = await BenchMigration.start(client, planFor(one, load), say);
@@ -193,7 +195,15 @@ async function syncRounds(
       await migration.rollBack();
       return { ...inSync, catchUpRowsPerSecond };
     },
-    plain: () => plainSubscription({ sourceUrl, targetUrl, tools, folder, burstRows: options.burstRows }),
+    plain: () =>
+      plainSubscription({
+        sourceUrl,
+        targetUrl,
+        tools,
+        folder,
+        burstRows: options.burstRows,
+        atEnd: async (subscription) => void floorsMs.push(...(await floorOf(load, sourceUrl, targetUrl, subscription))),
+      }),
   };
   const rounds: SyncRound[] = [];
   for (let round = 0; round < options.rounds; round += 1) {
@@ -207,7 +217,7 @@ async function syncRounds(
     if (!done.ours || !done.plain) throw new Error('a contender was left out');
     rounds.push({ ours: done.ours, plain: done.plain });
   }
-  return rounds;
+  return { rounds, floorsMs };
 }
 
 async function emptyTarget({ source, target }: Stack, { sourceUrl, targetUrl }: Case): Promise<void> {
@@ -255,6 +265,9 @@ const command = new Command('npm run bench:cdc --')
     const defaults = Object.entries(quickOptions).filter(([name]) => command.getOptionValueSource(name) === 'default');
     await bench(options.quick ? { ...options, ...Object.fromEntries(defaults) } : options);
   });
+
+// So that the children hear of it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
 command.parseAsync().catch((error: unknown) => {
   process.stderr.write(

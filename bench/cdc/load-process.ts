@@ -69,6 +69,11 @@ export class LoadProcess {
     return statusSchema.parse(await this.ask('GET', '/admin/status'));
   }
 
+  /** What a migration asks of an application. */
+  async command(endpoint: 'maintenance-mode' | 'switch-datastore' | 'normal-mode', body: object): Promise<void> {
+    await this.ask('POST', `/admin/${endpoint}`, body);
+  }
+
   /** Acknowledged writes a second over so long. */
   async measureRate(durationMs: number): Promise<number> {
     const before = await this.status();
@@ -79,7 +84,7 @@ export class LoadProcess {
 
   /** Stops the writers and looks every acknowledged write up. @throws when one is missing or doubled */
   async requireComplete(where: Side): Promise<number> {
-    await this.ask('POST', '/admin/maintenance-mode', {});
+    await this.command('maintenance-mode', {});
     const { wrong } = z
       .object({ wrong: z.array(z.string()) })
       .parse(await this.ask('POST', '/verify', { side: where }));

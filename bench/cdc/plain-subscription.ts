@@ -15,6 +15,8 @@ export interface PlainOptions {
   /** For the dump of the schema. */
   folder: string;
   burstRows: number;
+  /** Called with the name of the subscription, while it follows. */
+  atEnd: (subscription: string) => Promise<void>;
 }
 
 export interface SyncRun {
@@ -53,6 +55,7 @@ export async function plainSubscription(options: PlainOptions): Promise<SyncRun>
     lap('marker');
     const seconds = (performance.now() - startedAt) / 1_000;
     const catchUpRowsPerSecond = await burst(sourceUrl, targetUrl, burstRows);
+    await options.atEnd(name);
     return { seconds, parts, catchUpRowsPerSecond };
   } finally {
     await execute(targetUrl, `drop subscription if exists ${name}`);

@@ -26,14 +26,18 @@ export interface SyncRound {
 export interface Results {
   options: { megabytes: number[]; rate: number; writers: number; handOvers: number; rounds: number; burstRows: number };
   freezes: FreezeResult[];
-  sync: { databaseBytes: number; rounds: SyncRound[] };
+  sync: { databaseBytes: number; rounds: SyncRound[]; floorsMs: number[] };
 }
 
 const print = (line = ''): void => void process.stdout.write(`${line}\n`);
 
 export function printResults(results: Results, json: boolean): void {
   if (json) {
-    const summary = { freezes: results.freezes.map(summarize), sync: summarizeSync(results.sync.rounds) };
+    const summary = {
+      freezes: results.freezes.map(summarize),
+      sync: summarizeSync(results.sync.rounds),
+      floor: spread(results.sync.floorsMs),
+    };
     print(JSON.stringify({ ...results, summary }, undefined, 2));
     return;
   }
@@ -43,7 +47,14 @@ export function printResults(results: Results, json: boolean): void {
   );
   print(`${writers} writers, ${rate} writes a second asked for. Milliseconds: median (least … most)`);
   for (const freeze of results.freezes) printFreeze(freeze);
-  if (results.sync.rounds.length > 0) printSync(results);
+  const { floorsMs, databaseBytes, rounds } = results.sync;
+  if (floorsMs.length > 0) {
+    print(
+      `\nThe floor: a bare script without proofs and without undo, ${megabytes(databaseBytes)}, ${floorsMs.length} hand-overs`,
+    );
+    print(`  freeze, as the writers saw it   ${milliseconds(spread(floorsMs))}`);
+  }
+  if (rounds.length > 0) printSync(results);
 }
 
 function summarize(freeze: FreezeResult) {

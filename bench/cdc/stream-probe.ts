@@ -5,7 +5,7 @@ import type { Client } from 'pg';
 import { connect } from './data';
 
 /** One row of `marks` through the stream. @returns milliseconds from its commit until it was seen; Infinity after `timeoutMs` */
-async function passMark(from: Client, to: Client, timeoutMs: number): Promise<number> {
+export async function passMark(from: Client, to: Client, timeoutMs: number): Promise<number> {
   const { rows } = await from.query<{ token: string }>(
     'update public.marks set token = token + 1 where id = 1 returning token::text as token',
   );
