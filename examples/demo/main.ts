@@ -51,7 +51,8 @@ async function demo(options: DemoOptions): Promise<boolean> {
     for (const stop of stopping.splice(0).reverse())
       await stop().catch((error: unknown) => say(`  while stopping: ${String(error)}`));
   };
-  process.once('SIGINT', () => void stopAll().then(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stopAll().then(() => process.exit(130)));
   try {
     return await runOn(stack, folder, options, stopping);
   } finally {
