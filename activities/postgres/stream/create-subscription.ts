@@ -116,6 +116,14 @@ function withoutSecrets(error: unknown, { name, from, to }: Stream, link: Link):
     (error as unknown as Record<string, unknown>)[field] = clean;
   }
   const { code } = error as Error & { code?: string };
+  // Both at the catalogue at once: an attempt before this one, whose worker was killed.
+  if (code === '42710' || code === '23505') {
+    return failure(
+      'NotReadyYet',
+      `The subscription ${name} is just being made on the ${to} by another session. It is looked at again by itself.`,
+      { sqlState: code },
+    );
+  }
   // 08: the server of this side could not reach the other one; our own connection to it is fine.
   if (code?.startsWith('08') === true) {
     return failure(

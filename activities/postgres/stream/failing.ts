@@ -77,7 +77,7 @@ export function lsnNumber(lsn: string): bigint {
 }
 
 /** Of pgoutput: insert, update and delete begin with the number of their relation. */
-const rowKinds = [...'IUD'].map((kind) => kind.charCodeAt(0)).join(', ');
+const rowKinds = ['I', 'U', 'D'].map((kind) => kind.charCodeAt(0)).join(', ');
 
 /** The tables of the first transaction that ends after what was applied. A relation is described once, before its first change. */
 function tablesOf(messages: { data: string }[], applied: bigint): string[] {

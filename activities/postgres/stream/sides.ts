@@ -4,6 +4,7 @@ import type { PostgresConnections } from '../connection';
 import { postgresFailure } from '../errors';
 import type { WritingSide } from './names';
 import type { PostgresScope } from '../scope';
+import { Parts } from './parts';
 
 export interface Sides {
   source: Client;
@@ -16,16 +17,17 @@ const settings = { lock_timeout: '30s' };
 /** Which side an error of the driver came from. */
 const cameFrom = new WeakMap<object, WritingSide>();
 
-/** Runs `work` with a session on each side and ends both. Driver errors come out as failures of the closed set, told of the side they came from. */
+/** Runs `work` with a session on each side and ends both; `parts` are told how long opening took. Driver errors come out as failures of the closed set, told of the side they came from. */
 export async function withSides<Result>(
   connections: PostgresConnections,
   scope: PostgresScope,
   purpose: string,
   signal: AbortSignal | undefined,
   work: (sides: Sides) => Promise<Result>,
+  parts = new Parts(),
 ): Promise<Result> {
   const open = (side: WritingSide): Promise<Client> => openSide(connections, scope, side, purpose, signal);
-  const [source, target] = await Promise.allSettled([open('source'), open('target')]);
+  const [source, target] = await parts.time('connect', () => Promise.allSettled([open('source'), open('target')]));
   try {
     if (source.status === 'rejected') throw source.reason;
     if (target.status === 'rejected') throw target.reason;

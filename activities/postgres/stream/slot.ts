@@ -88,9 +88,7 @@ const madeWithinMs = 10_000;
  * @throws NotReadyYet (retryable) naming what writes on the server and makes the slot wait
  */
 export async function makeSlot(client: ClientBase, { name, from }: Stream, signal?: AbortSignal): Promise<void> {
-  signal?.throwIfAborted();
-  const there = await client.query('select from pg_replication_slots where slot_name = $1', [name]);
-  if (there.rowCount !== 0) return;
+  if (await isMade(client, name, signal)) return;
   try {
     await client.query(
       `begin; set local synchronous_commit = local; select pg_logical_emit_message(true, 'cutover', ''); commit;
@@ -104,6 +102,17 @@ export async function makeSlot(client: ClientBase, { name, from }: Stream, signa
       'NotReadyYet',
       `The replication slot ${name} could not be made on the ${from} within ${madeWithinMs / 1_000} s; it waits for ${inTheWay.length > 0 ? inTheWay.join('; ') : 'transactions that write'}. It is tried again by itself; end them when it lasts.`,
     );
+  }
+}
+
+/** A slot that an attempt before this one is still making, in a session that nobody waits for, is waited for. */
+async function isMade(client: ClientBase, name: string, signal?: AbortSignal): Promise<boolean> {
+  const deadline = Date.now() + madeWithinMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    const slot = (await readSlots(client, [name])).get(name);
+    if (!slot || slot.confirmedLsn !== undefined || Date.now() > deadline) return slot !== undefined;
+    await sleep(5, undefined, { signal });
   }
 }
 

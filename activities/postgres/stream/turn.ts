@@ -15,7 +15,7 @@ import { rehearse } from './rehearsal';
 import { withSides, type Sides } from './sides';
 import { dropSlot, freeSlots, makeSlot, readSlots, slotLoss } from './slot';
 import { streamsOf } from './streams-of';
-import { startSubscriptions, subscribeTo, whyNotStarted, type LegInput } from './subscription';
+import { subscribeTo, whyNotStarted, type LegInput } from './subscription';
 import { dropSubscription, enableSubscriptions, readSubscriptions, stopSubscriptions } from './subscription-state';
 
 const streamsWithinMs = 20_000;
@@ -40,10 +40,13 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
     turnStreams: ({ scope, leg }: LegInput): Promise<{ parts: Part[] }> =>
       withHeartbeat('turning the streams', async ({ signal }) => {
         const parts = new Parts();
-        await parts.time('streams turned', () =>
-          withSides(connections, scope, 'turn of the streams', signal, (sides) =>
-            turn(connections, scope, leg, sides, parts, signal),
-          ),
+        await withSides(
+          connections,
+          scope,
+          'turn of the streams',
+          signal,
+          (sides) => turn(connections, scope, leg, sides, parts, signal),
+          parts,
         );
         return { parts: parts.all };
       }),
@@ -55,17 +58,14 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
           const next = legStream(scope.migration, leg + 1);
           await dropSubscription(sides[next.to], next.name, next.to, signal);
           await dropSlot(sides[next.from], next.name, next.from, signal);
-          const streams = await streamsOf(sides.target, scope, leg);
-          const there = await readSubscriptions(sides[otherSide(writingSide(leg))], namesOf(streams));
-          if ([...there.values()].some(({ enabled }) => !enabled)) {
-            // A walsender that has not noticed yet would cost its worker five seconds until the next try.
-            await freeSlots(sides[writingSide(leg)], namesOf(streams), signal);
-          }
-          await startSubscriptions(
-            sides,
-            streams.filter(({ name }) => there.has(name)),
-            signal,
-          );
+          const streams = namesOf(await streamsOf(sides.target, scope, leg));
+          const following = sides[otherSide(writingSide(leg))];
+          const there = [...(await readSubscriptions(following, streams)).values()];
+          const stopped = there.filter(({ enabled }) => !enabled).map(({ name }) => name);
+          // A walsender that has not noticed yet would cost its worker five seconds until the next try.
+          if (stopped.length > 0) await freeSlots(sides[writingSide(leg)], stopped, signal);
+          // That it streams is seen when people look for the next chance; here the application waits.
+          await enableSubscriptions(following, stopped);
           return {};
         }),
       ),
@@ -95,18 +95,17 @@ async function turn(
 ): Promise<void> {
   const next = legStream(scope.migration, leg + 1);
   const [gains, loses] = [sides[next.from], sides[next.to]];
-  const [streams] = await Promise.all([streamsOf(sides.target, scope, leg), requirePublication(gains, next)]);
+  const streams = await streamsOf(sides.target, scope, leg);
+  await requirePublication(gains, next);
   await forgetUnsafe(sides, next, namesOf(streams), signal);
   // Not enabled, it takes nothing; so it is made while the other server makes its slot.
-  const subscribing = parts.time('subscription of the way back', () =>
-    subscribeTo(connections, scope, loses, next, leg + 1),
-  );
+  const subscribing = subscribeTo(connections, scope, loses, next, leg + 1);
   try {
     await parts.time('former stream stopped', () => stopSubscriptions(gains, namesOf(streams), next.from, signal));
     await parts.time('slot of the way back', () => makeSlot(gains, next, signal));
   } finally {
     // Whoever undoes this must not find it still being made.
-    await subscribing.catch(() => undefined);
+    await parts.time('subscription of the way back', () => subscribing.catch(() => undefined));
   }
   await subscribing;
   await parts.time('way back seen to stream', async () => {
