@@ -78,7 +78,5 @@ function switchedLine({ from, to, freezeMs, outageMs, parts }: HandOverRecord): 
 }
 
 function givenUpLine({ from, to }: HandOverRecord): string {
-  return pc.yellow(
-    `  From ${from} to ${to}: not reached in time, so the ${from} takes writes again and streaming goes on`,
-  );
+  return pc.yellow(`  From ${from} to ${to}: given up; the ${from} takes writes as before, and streaming goes on`);
 }
