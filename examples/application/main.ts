@@ -1,5 +1,5 @@
 // The demo application as a process. Prints its address as one JSON line when ready; SIGTERM and SIGINT end it after the writes in flight.
-//   node dist/examples/application/main.js --source-url-env SHOP_SOURCE_URL --target-url-env SHOP_TARGET_URL --ledger ledger.jsonl [--port 0] [--host 127.0.0.1] [--rate 50] [--writers 4]
+//   node dist/examples/application/main.js --source-url-env SHOP_SOURCE_URL --target-url-env SHOP_TARGET_URL --ledger ledger.jsonl [--port 0] [--host 127.0.0.1] [--rate 50] [--writers <n>]
 // ADMIN_TOKEN in the environment, when set, is the bearer token that the admin endpoints ask for.
 import { parseArgs } from 'node:util';
 import { startApplication } from './server';
@@ -12,7 +12,7 @@ const { values } = parseArgs({
     port: { type: 'string', default: '0' },
     host: { type: 'string', default: '127.0.0.1' },
     rate: { type: 'string', default: '50' },
-    writers: { type: 'string', default: '4' },
+    writers: { type: 'string' },
   },
 });
 
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
     port: numberOf('port'),
     host: values.host,
     rate: numberOf('rate'),
-    writers: numberOf('writers'),
+    ...(values.writers === undefined ? {} : { writers: numberOf('writers') }),
     ...(process.env.ADMIN_TOKEN ? { adminToken: process.env.ADMIN_TOKEN } : {}),
     log: (line) => console.error(line),
   });

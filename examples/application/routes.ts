@@ -49,7 +49,9 @@ const routes: Record<string, Route> = {
     if (shop.sides.active !== side && shop.sides.mode !== 'maintenance') {
       return refusal(409, 'writes are going on: turn maintenance mode on first');
     }
+    const changes = shop.sides.active !== side;
     shop.sides.become({ active: side });
+    if (changes) shop.sides.warm();
     shop.log(`writes go to the ${side}`);
     return { status: 200, body: statusOf(shop) };
   },
@@ -89,7 +91,7 @@ export async function answer(shop: Shop, request: IncomingMessage): Promise<Answ
 }
 
 export function statusOf({ sides, writers }: Shop) {
-  const { acknowledged, failed, unknown, lastAcknowledgedAt, lastFailure } = writers.counts;
+  const { acknowledged, failed, unknown, lastAcknowledgedAt, lastFailure, side, lastSwitch } = writers.counts;
   return {
     mode: sides.mode,
     active: sides.active,
@@ -98,6 +100,8 @@ export function statusOf({ sides, writers }: Shop) {
     unknown,
     lastAcknowledgedAt: lastAcknowledgedAt === undefined ? null : new Date(lastAcknowledgedAt).toISOString(),
     lastFailure: lastFailure ? { at: new Date(lastFailure.at).toISOString(), message: lastFailure.message } : null,
+    // Of an earlier switch until the side that is active now has taken its first write: not told.
+    lastSwitch: side === sides.active ? (lastSwitch ?? null) : null,
   };
 }
 

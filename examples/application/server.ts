@@ -16,6 +16,7 @@ export interface ApplicationOptions {
   port?: number;
   /** 127.0.0.1 unless told; in a container 0.0.0.0. */
   host?: string;
+  /** Sessions that write; as many as the rate needs unless told. */
   writers?: number;
   /** Writes a second over all writers; 0 is as fast as they can. */
   rate?: number;
@@ -35,7 +36,8 @@ export interface RunningApplication {
 
 /** Starts writing at once, and answers when it listens. @throws when the port is taken or the ledger cannot be written */
 export async function startApplication(options: ApplicationOptions): Promise<RunningApplication> {
-  const { sourceUrl, targetUrl, ledgerPath, port = 0, host = '127.0.0.1', writers: count = 4, rate = 50 } = options;
+  const { sourceUrl, targetUrl, ledgerPath, port = 0, host = '127.0.0.1', rate = 50 } = options;
+  const count = options.writers ?? writersFor(rate);
   const ledger = new Ledger(ledgerPath);
   const sides = new Sides({ source: sourceUrl, target: targetUrl }, count + 2, `${ledgerPath}.state`);
   const server = createServer();
@@ -78,6 +80,11 @@ export async function startApplication(options: ApplicationOptions): Promise<Run
     status: () => statusOf(shop),
     stop,
   };
+}
+
+/** One writer does some two hundred writes a second beside a migration. */
+function writersFor(rate: number): number {
+  return Math.min(24, Math.max(4, Math.ceil(rate / 200)));
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

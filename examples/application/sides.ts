@@ -30,7 +30,7 @@ export class Sides {
 
   constructor(
     private readonly urls: Record<Side, string>,
-    poolSize: number,
+    private readonly poolSize: number,
     private readonly statePath: string,
   ) {
     this.pools = { source: makePool(urls.source, poolSize), target: makePool(urls.target, poolSize) };
@@ -43,6 +43,17 @@ export class Sides {
 
   pool(): Pool {
     return this.pools[this.active];
+  }
+
+  /** Opens the sessions of the active side before they are needed. Nothing depends on it. */
+  warm(): void {
+    const pool = this.pool();
+    for (let session = 0; session < this.poolSize; session += 1) {
+      pool.connect().then(
+        (client) => client.release(),
+        () => undefined,
+      );
+    }
   }
 
   /** Changes mode or side, on disk before in memory. */

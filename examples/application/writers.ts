@@ -1,5 +1,6 @@
 // Writers that never give up: W of them, each writing one order after the other to the active database, at a rate over all.
-// Contract: after `pause()` no write is in flight and none is acknowledged until `resume()`.
+// Contract: after `pause()` no write is in flight and none is acknowledged until `resume()`. While the database refuses, one writer asks
+// it again every few milliseconds and the others wait for that one: writing goes on at once when it may, without a storm of logins.
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +8,11 @@ import type { Pool } from 'pg';
 import type { Ledger, Side, WriteKind } from './ledger';
 import { OrderGone, writeOrder } from './write-order';
 
-const pauseAfterFailureMs = 100;
+const askAgainMs = 10;
+/** What a timer may be late by is made up for; a freeze is not. */
+const mostBehindMs = 20;
+/** A wait shorter than a timer can be is no wait. */
+const shortestWaitMs = 1;
 /** Orders that a writer may still cancel or delete. */
 const rememberedOrders = 50;
 
@@ -26,6 +31,10 @@ export interface WriteCounts {
   unknown: number;
   lastAcknowledgedAt?: number;
   lastFailure?: { at: number; message: string };
+  /** Where the last acknowledged write went. */
+  side?: Side;
+  /** The last change of side: milliseconds from the last write acknowledged on the old to the first on the new. */
+  lastSwitch?: { from: Side; to: Side; freezeMs: number };
 }
 
 export class Writers {
@@ -34,7 +43,9 @@ export class Writers {
   private readonly running: Promise<void>[];
   private readonly stopped = new AbortController();
   /** Present while paused; settles on `resume` or `stop`. */
-  private closed: { opened: Promise<void>; open: () => void } | undefined;
+  private closed: Latch | undefined;
+  /** Present while the database refuses; opens with the first write that it takes again. */
+  private refused: Latch | undefined;
 
   constructor(
     private readonly options: WriterOptions,
@@ -60,16 +71,22 @@ export class Writers {
   async stop(): Promise<void> {
     this.stopped.abort();
     this.resume();
+    this.goOn();
     await Promise.all(this.running);
   }
 
   private close(): void {
-    if (this.closed) return;
-    let open = (): void => undefined;
-    const opened = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    this.closed = { opened, open };
+    this.closed ??= latch();
+  }
+
+  private isOver(): boolean {
+    return this.stopped.signal.aborted;
+  }
+
+  /** Those who wait for the database to take writes again. */
+  private goOn(): void {
+    this.refused?.open();
+    this.refused = undefined;
   }
 
   private async write(writer: number): Promise<void> {
@@ -77,9 +94,10 @@ export class Writers {
     const intervalMs = rate > 0 ? (writers * 1_000) / rate : 0;
     const remembered: string[] = [];
     let dueAt = performance.now() + (intervalMs * writer) / writers;
+    let asking: Latch | undefined;
     for (;;) {
       await this.wait(dueAt - performance.now());
-      if (this.stopped.signal.aborted) return;
+      if (this.isOver()) return;
       if (this.closed) {
         await this.closed.opened;
         continue;
@@ -90,14 +108,21 @@ export class Writers {
       this.inFlight.add(settled);
       const wentWell = await written;
       this.inFlight.delete(settled);
-      if (!wentWell) await this.wait(pauseAfterFailureMs);
+      if (wentWell || this.isOver()) this.goOn();
+      else if (this.refused && this.refused !== asking) await this.refused.opened;
+      else {
+        this.refused ??= latch();
+        asking = this.refused;
+        await this.wait(askAgainMs);
+      }
       // Behind the rate, it goes on from now: no burst after a freeze.
-      dueAt = Math.max(dueAt + intervalMs, performance.now() - intervalMs);
+      dueAt = Math.max(dueAt + intervalMs, performance.now() - mostBehindMs);
     }
   }
 
   private async wait(durationMs: number): Promise<void> {
-    if (durationMs > 0) await sleep(durationMs, undefined, { signal: this.stopped.signal }).catch(() => undefined);
+    if (durationMs >= shortestWaitMs)
+      await sleep(durationMs, undefined, { signal: this.stopped.signal }).catch(() => undefined);
   }
 
   /** One write, counted and in the ledger. Never throws: a database that refuses is what an application must live with. */
@@ -122,6 +147,7 @@ export class Writers {
       this.remember(remembered, kind, order, outcome);
       if (outcome === 'unknown') this.counts.unknown += 1;
       else {
+        this.noteSwitch(side, at);
         this.counts.acknowledged += 1;
         this.counts.lastAcknowledgedAt = at;
       }
@@ -134,10 +160,31 @@ export class Writers {
     }
   }
 
+  private noteSwitch(to: Side, at: number): void {
+    const { side: from, lastAcknowledgedAt } = this.counts;
+    this.counts.side = to;
+    if (from === undefined || from === to || lastAcknowledgedAt === undefined) return;
+    this.counts.lastSwitch = { from, to, freezeMs: Math.round((at - lastAcknowledgedAt) * 10) / 10 };
+  }
+
   private remember(remembered: string[], kind: WriteKind, order: string, outcome: string): void {
     if (kind !== 'create') remembered.shift();
     else if (outcome === 'acknowledged') remembered.push(order);
   }
+}
+
+/** Something to wait for until somebody opens it. */
+interface Latch {
+  opened: Promise<void>;
+  open: () => void;
+}
+
+function latch(): Latch {
+  let settle = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+  return { opened, open: settle };
 }
 
 /** One order in eight is cancelled later and one in eight deleted, once some fifty more have been placed. */

@@ -197,6 +197,33 @@ describe('the preflight check of the application', () => {
   });
 });
 
+describe('the measure of the freeze', () => {
+  it('is asked for again while the application does not know yet, with the token', async () => {
+    const answers = ['{"lastSwitch": null}', '{"lastSwitch": {"from": "source", "to": "target", "freezeMs": 87.5}}'];
+    const tokens: unknown[] = [];
+    behave = (request, response) => {
+      tokens.push([request.method, request.url, request.headers.authorization]);
+      response.end(answers.shift());
+    };
+    expect(await activities.measureFreeze({ application: plan() })).toEqual({ freezeMs: 87.5 });
+    expect(tokens).toEqual(Array(2).fill(['GET', '/admin/status', `Bearer ${token}`]));
+  });
+
+  it('is nothing for an application that does not tell, and no reason to fail', async () => {
+    for (const [status, body] of [
+      [200, '{"mode": "normal"}'],
+      [200, 'OK'],
+      [404, ''],
+      [401, '{}'],
+    ] as const) {
+      behave = respond(status, body);
+      expect(await activities.measureFreeze({ application: plan() })).toEqual({});
+    }
+    expect(asked).toBe(4);
+    expect(await activities.measureFreeze({ application: plan({ token: { env: 'NOT_SET' } }) })).toEqual({});
+  });
+});
+
 describe('probes and smoke tests', () => {
   const smoke = { name: 'orders', expectStatus: 200 };
 

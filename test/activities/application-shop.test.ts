@@ -102,6 +102,7 @@ describe('the demo application', () => {
     await activities.switchDatastore({ application: application(), to: 'target' });
     await activities.setNormalMode({ application: application() });
     await activities.setNormalMode({ application: application() });
+    const measured = await activities.measureFreeze({ application: application() });
     await untilWritten(50);
     expect(await probe({ name: 'health', url: `${shop.url}/health` }, 5_000)).toMatchObject({ ok: true, status: 200 });
     expect(await probe({ name: 'orders', url: `${shop.url}/orders/latest` }, 5_000)).toMatchObject({ ok: true });
@@ -116,7 +117,9 @@ describe('the demo application', () => {
     expect(whole.acknowledged).toBe(onSource.acknowledged + onTarget.acknowledged);
     expect(whole.missing.filter((line) => line.includes('not in shop.audit_log'))).toHaveLength(onSource.acknowledged);
     expect(whole.switches).toMatchObject([{ from: 'source', to: 'target' }]);
+    // What it tells of its freeze is what its ledger says.
     expect(whole.freezeMs).toBeGreaterThan(0);
+    expect(measured.freezeMs).toBeCloseTo(whole.freezeMs ?? 0, 0);
   });
 
   it('answers maintenance mode only when every write in flight has ended, and then acknowledges none', async () => {
@@ -160,6 +163,33 @@ describe('the demo application', () => {
     await untilWritten(20);
     await shop.stop();
     expect(await compareLedger(shop.ledgerPath, source)).toMatchObject({ missing: [], doubled: [] });
+  });
+
+  it('asks a database that refuses it again by one writer alone, and writes within some milliseconds when it may', async () => {
+    await untilWritten(20);
+    await source.query('alter role shop nologin');
+    await source.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'shop'`);
+    await until('all writers but one wait', () => shop.status().failed >= 8);
+    const { failed } = shop.status();
+    const asked = performance.now();
+    await until('it has asked some more', () => shop.status().failed >= failed + 5);
+    const apartMs = (performance.now() - asked) / 5;
+    // Four writers that each asked every ten milliseconds would be twice as quick at least.
+    expect(apartMs).toBeGreaterThan(9);
+    await source.query('alter role shop login');
+    const before = shop.status().acknowledged;
+    await until('all write again', () => shop.status().acknowledged > before + 40);
+  });
+
+  it('tells of no switch until the new side has taken a write', async () => {
+    await untilWritten(5);
+    await maintenance();
+    await activities.switchDatastore({ application: application(), to: 'target' });
+    expect(shop.status()).toMatchObject({ active: 'target', lastSwitch: null });
+    const measuring = activities.measureFreeze({ application: application() });
+    await activities.setNormalMode({ application: application() });
+    expect(await measuring).toEqual({ freezeMs: shop.status().lastSwitch?.freezeMs });
+    expect(shop.status().lastSwitch).toMatchObject({ from: 'source', to: 'target' });
   });
 
   it('stays on the target when it is started again after the switch', async () => {
