@@ -1,10 +1,11 @@
 // Preflight: everything that would stop the migration or damage something later is looked for now, without changing anything.
-// A new family of checks is a file beside this one and a line in `families`.
+// A new family of checks is a file beside this one and a line in `families`; what CDC alone needs is in `replicationChecks`.
 import type { Check } from '../../../journal/types';
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
 import { activityChecks } from './activity';
 import { runChecks, type PreflightCheck } from './check';
+import { carriedApartChecks } from './carried-apart';
 import { clusterChecks } from './cluster';
 import { connectivityChecks } from './connectivity';
 import { CheckContext, type PreflightInput } from './context';
@@ -12,13 +13,16 @@ import { diskChecks } from './disk';
 import { encodingChecks } from './encodings';
 import { extensionChecks } from './extensions';
 import { gatherFacts, type MigrationFacts } from './facts';
+import { fenceChecks } from './fence';
 import { keyChecks } from './keys';
 import { lockChecks } from './locks';
 import { objectChecks } from './objects';
 import { privilegeChecks } from './privileges';
+import { replicationChecks } from './replication';
 import { roleChecks } from './roles';
 import { selectionChecks } from './selection';
 import { snapshotChecks } from './snapshot';
+import { streams } from './streaming';
 import { targetEmptyChecks } from './target-empty';
 import { validationChecks } from './validation';
 import { versionChecks } from './versions';
@@ -29,6 +33,7 @@ const families: PreflightCheck[][] = [
   connectivityChecks,
   versionChecks,
   privilegeChecks,
+  fenceChecks,
   targetEmptyChecks,
   selectionChecks,
   extensionChecks,
@@ -36,6 +41,7 @@ const families: PreflightCheck[][] = [
   diskChecks,
   activityChecks,
   objectChecks,
+  carriedApartChecks,
   clusterChecks,
   keyChecks,
   roleChecks,
@@ -44,8 +50,10 @@ const families: PreflightCheck[][] = [
   snapshotChecks,
 ];
 
-/** Names of all checks, as waivers use them. */
-export const preflightCheckNames: readonly string[] = families.flat().map(({ name }) => name);
+/** Names of all checks of all strategies, as waivers use them. */
+export const preflightCheckNames: readonly string[] = [...families.flat(), ...replicationChecks].map(
+  ({ name }) => name,
+);
 
 export function createPreflightActivities(dependencies: PostgresDependencies) {
   return {
@@ -58,7 +66,8 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
         const context = new CheckContext(input, dependencies, signal);
         try {
           await context.connect();
-          const checks = await runChecks(families.flat(), context, input.waivers);
+          const battery = [...families.flat(), ...(streams(context) ? replicationChecks : [])];
+          const checks = await runChecks(battery, context, input.waivers);
           return { checks, facts: await gatherFacts(context) };
         } finally {
           await context.end();

@@ -1,6 +1,6 @@
 // Objects of the source that need a decision, or that come out on the target other than they went in.
 import { quoteIdentifier, quoteQualified } from '../identifier';
-import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
+import { listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 
 /** A check that lists what one query finds on the source, and warns of it. */
@@ -43,17 +43,6 @@ const notOfExtension = (catalog: string, oid: string): string =>
 
 export const objectChecks: PreflightCheck[] = [
   listing(
-    'unlogged-tables',
-    'Unlogged tables',
-    `select n.nspname as schema, c.relname as name, null as detail from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.relpersistence = 'u' and c.relkind = 'r' and ${userSchemas} order by 1, 2`,
-    {
-      none: 'none',
-      found: (names) => `copied like the others, and unlogged on the target as well: ${listed(names)}`,
-      expected: 'that their rows are worth copying; otherwise leave them out in plan.tables',
-    },
-  ),
-  listing(
     'foreign-tables',
     'Foreign tables and servers',
     `select null as schema, s.srvname as name, count(t.ftrelid) || ' tables, ' ||
@@ -65,17 +54,6 @@ export const objectChecks: PreflightCheck[] = [
       expected: 'that the target may reach them from its network, with passwords in its user mappings',
     },
   ),
-  {
-    name: 'large-objects',
-    title: 'Large objects',
-    side: 'source',
-    async look(context) {
-      const count = Number(await context.value('source', 'select count(*) from pg_largeobject_metadata'));
-      return pass(
-        count === 0 ? 'none' : `${counted(count, 'large object')}, copied with owner and privileges under the fence`,
-      );
-    },
-  },
   listing(
     'publications',
     'Publications for other consumers',
@@ -177,15 +155,6 @@ export const objectChecks: PreflightCheck[] = [
     look: tablespaces,
   },
   { name: 'scheduled-jobs', title: 'Scheduled jobs', side: 'source', look: scheduledJobs },
-  {
-    name: 'materialized-views',
-    title: 'Materialized views',
-    side: 'source',
-    async look(context) {
-      const count = Number(await context.value('source', `select count(*) from pg_class where relkind = 'm'`));
-      return pass(count === 0 ? 'none' : `${count}, refreshed on the target after the copy`);
-    },
-  },
   {
     name: 'temporary-tables',
     title: 'Temporary tables of sessions',

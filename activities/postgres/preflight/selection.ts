@@ -1,6 +1,7 @@
 // What the plan selects: every pattern finds something, and nothing that is kept needs something that is left out.
 import { quoteIdentifier, quoteQualified } from '../identifier';
 import { ledgerSchema } from '../scope';
+import { markerSchemaComment } from '../stream/marker';
 import { matchesPattern } from '../tables';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
@@ -148,8 +149,21 @@ async function dependencies(context: CheckContext): Promise<Finding> {
 }
 
 async function schemaName(context: CheckContext): Promise<Finding> {
-  const there = await context.value('source', 'select count(*) from pg_namespace where nspname = $1', [ledgerSchema]);
-  if (there === '0') return pass('it is free for the ledger');
+  const rows = await context.rows<{ comment: string | null }>(
+    'source',
+    `select obj_description(oid, 'pg_namespace') as comment from pg_namespace where nspname = $1`,
+    [ledgerSchema],
+  );
+  const [there] = rows;
+  if (!there) return pass('it is free for the ledger');
+  if (there.comment === markerSchemaComment) {
+    return {
+      outcome: 'warn',
+      found: `the source has a schema ${ledgerSchema} with the markers of a migration that streams from here, or once did; it is not copied`,
+      expected: 'none, unless another migration of this source is under way',
+      fix: 'cutover reap PLAN --dry-run # shows whether it belongs to anybody; without --dry-run it removes what does not',
+    };
+  }
   return {
     outcome: 'fail',
     found: `the source has a schema ${ledgerSchema}, the name that the ledger of a migration has on the target; it would not be copied`,
