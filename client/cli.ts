@@ -5,6 +5,7 @@ import { addCalico } from './commands/calico';
 import { addDecide } from './commands/decide';
 import { addDev } from './commands/dev';
 import { addPlan } from './commands/plan';
+import { addReap } from './commands/reap';
 import { addReport } from './commands/report';
 import { addCancel, addSignals } from './commands/signals';
 import { addStart } from './commands/start';
@@ -28,6 +29,7 @@ const commands = [
   addSignals,
   addCancel,
   addReport,
+  addReap,
   addCalico,
   addTemporal,
 ];

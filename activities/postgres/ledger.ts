@@ -26,7 +26,7 @@ export async function openLedger(target: Client, migration: string): Promise<voi
     await target.query(`select pg_advisory_xact_lock(hashtextextended('${ledgerSchema} ledger', 0))`);
     await target.query(ddl);
     await target.query(`insert into ${ledgerSchema}.migration (id) values ($1) on conflict do nothing`, [migration]);
-    requireOwner(await readOwner(target), migration);
+    requireOwner(await readLedgerOwner(target), migration);
     await target.query('commit');
   } catch (error) {
     await target.query('rollback').catch(() => undefined);
@@ -39,7 +39,7 @@ export async function openLedger(target: Client, migration: string): Promise<voi
  * @throws TargetConflict when it is gone or belongs to another migration
  */
 export async function requireLedger(target: Client, migration: string): Promise<void> {
-  const owner = await readOwner(target);
+  const owner = await readLedgerOwner(target);
   if (owner === undefined) {
     throw failure(
       'TargetConflict',
@@ -51,10 +51,11 @@ export async function requireLedger(target: Client, migration: string): Promise<
 
 /** Whether the ledger is there and belongs to the migration. */
 export async function ownsLedger(target: Client, migration: string): Promise<boolean> {
-  return (await readOwner(target)) === migration;
+  return (await readLedgerOwner(target)) === migration;
 }
 
-async function readOwner(target: Client): Promise<string | undefined> {
+/** The migration that the ledger is of; undefined where there is none. */
+export async function readLedgerOwner(target: Client): Promise<string | undefined> {
   const { rows } = await target.query<{ there: string | null }>(
     `select to_regclass('${ledgerSchema}.migration')::text as there`,
   );

@@ -205,7 +205,7 @@ class Guard {
       ),
       ...withSlots.map(sideWords),
       ...(withSlots.length === 0 && answering.length > 0 ? ['No slot of the migration is there.'] : []),
-      ...this.sides.flatMap(({ trouble }) => (trouble ? [`${trouble}.`] : [])),
+      ...this.sides.flatMap(({ trouble }) => (trouble ? [trouble] : [])),
       ...this.sides.flatMap(({ side, unreachable }) =>
         unreachable
           ? [

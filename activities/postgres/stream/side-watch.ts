@@ -5,7 +5,8 @@ import type { Client } from 'pg';
 import type { PostgresConnections } from '../connection';
 import type { PostgresScope } from '../scope';
 import { streamPrefix, type WritingSide } from './names';
-import { dropSlots, lookAtSlots, nudge, type HeldSlot, type SlotLook } from './slot-look';
+import { dropSlot } from './slot';
+import { lookAtSlots, nudge, type HeldSlot, type SlotLook } from './slot-look';
 import {
   calmLevelOf,
   dropShare,
@@ -190,15 +191,15 @@ export class SideWatch {
     const names = state.slots
       .filter(({ retainedBytes }) => retainedBytes >= dropShare * state.use.budgetBytes)
       .map(({ name }) => name);
-    try {
-      const gone = await dropSlots(client, names, this.signal);
-      this.dropped.push(...gone);
-      const left = names.filter((name) => !gone.includes(name));
-      this.trouble =
-        left.length > 0 ? `${left.join(', ')} is in use again and again and could not be dropped yet` : undefined;
-    } catch (error) {
-      this.signal.throwIfAborted();
-      this.trouble = `${names.join(', ')} could not be dropped: ${error instanceof Error ? error.message : String(error)}`;
+    this.trouble = undefined;
+    for (const name of names) {
+      try {
+        await dropSlot(client, name, this.side, this.signal);
+        this.dropped.push(name);
+      } catch (error) {
+        this.signal.throwIfAborted();
+        this.trouble = `${name} could not be dropped yet: ${error instanceof Error ? error.message : String(error)}`;
+      }
     }
   }
 }

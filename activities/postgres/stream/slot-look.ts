@@ -1,6 +1,5 @@
-// One look at the slots of a migration on one server: what they hold back, what the server would bear, and the ways to act on them.
+// One look at the slots of a migration on one server: what they hold back, what the server would bear, and the nudge that keeps them moving.
 import { statfs } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 
 export interface HeldSlot {
@@ -86,44 +85,4 @@ function isProcessHere(pid: number): boolean {
 /** A little WAL of our own, so that slots move on a server where nobody writes while other databases do. */
 export async function nudge(session: Client): Promise<void> {
   await session.query(`select pg_logical_emit_message(false, 'cutover', '') where not pg_is_in_recovery()`);
-}
-
-const dropWithinMs = 10_000;
-const betweenTriesMs = 20;
-
-/** Ends whoever reads from the slots and drops them. Gone already is fine. @returns those that are gone now and were there */
-export async function dropSlots(session: Client, names: string[], signal: AbortSignal): Promise<string[]> {
-  const dropped: string[] = [];
-  const deadline = Date.now() + dropWithinMs;
-  for (const name of names) {
-    for (;;) {
-      if ((await tryToDrop(session, name)) === 'gone') break;
-      if (Date.now() > deadline) return dropped;
-      await sleep(betweenTriesMs, undefined, { signal });
-    }
-    dropped.push(name);
-  }
-  return dropped;
-}
-
-async function tryToDrop(session: Client, name: string): Promise<'gone' | 'in use'> {
-  try {
-    await session.query(
-      `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active_pid is not null`,
-      [name],
-    );
-    await session.query(`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1`, [
-      name,
-    ]);
-    return 'gone';
-  } catch (error) {
-    // 42704: somebody else was quicker; 55006: the subscription came back between the two statements.
-    if (sqlState(error) === '42704') return 'gone';
-    if (sqlState(error) === '55006') return 'in use';
-    throw error;
-  }
-}
-
-function sqlState(error: unknown): string | undefined {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
 }
