@@ -57,21 +57,14 @@ export async function handOver(migration: CdcMigration, why: string): Promise<vo
 /** Read once and before the outage: under a fence it would read the fence. */
 async function rememberAccess(migration: CdcMigration): Promise<void> {
   const { runbook, scope } = migration;
-  if (!migration.access.source) {
-    migration.access.source = await runbook.step(
-      'inspect-access',
-      'Record who may connect to the source now',
-      () => run('brisk', 'Record access to the source before the fence').inspectAccess({ scope, side: 'source' }),
-      { describe: ({ connectionLimit, mechanism }) => `connection limit ${connectionLimit}, fence by ${mechanism}` },
-    );
-    migration.sourceAccess = migration.access.source;
-  }
-  await runbook.step(
-    'prepare-freeze',
-    'Read beforehand what can be read before the freeze',
-    () => run('brisk', 'Prepare the freeze').prepareFreeze({ scope, leg: migration.leg }),
-    { skippable: true },
+  if (migration.access.source) return;
+  migration.access.source = await runbook.step(
+    'inspect-access',
+    'Record who may connect to the source now',
+    () => run('brisk', 'Record access to the source before the fence').inspectAccess({ scope, side: 'source' }),
+    { describe: ({ connectionLimit, mechanism }) => `connection limit ${connectionLimit}, fence by ${mechanism}` },
   );
+  migration.sourceAccess = migration.access.source;
 }
 
 /** The old side is shut, nothing writes to it, and everything that was written has arrived on the other. */
@@ -252,10 +245,44 @@ export async function afterHandOver(migration: CdcMigration): Promise<void> {
       },
     );
   }
+  await settle(migration);
+  if (plan.reverseReplication) await rehearseTurn(migration);
+}
+
+/** What a hand-over leaves to do once nobody waits: an end to the streams of before, which hold back WAL, and the next one prepared. */
+export async function settle(migration: CdcMigration): Promise<void> {
+  const { runbook, plan, scope, leg } = migration;
+  if (migration.settledLeg < leg) {
+    await runbook.step(
+      'drop-old-streams',
+      `Drop the streams to the ${writingSide(leg)}`,
+      () => run('long', 'Drop the streams of before').dropLeg({ scope, leg: leg - 1 }),
+      { againByItself: true, describe: ({ dropped }) => `${dropped.length} objects dropped` },
+    );
+    migration.settledLeg = leg;
+  }
+  if (plan.reverseReplication && migration.preparedLeg <= leg) await prepareNextLeg(migration);
+}
+
+/** Publication, replica identities and marker of the stream the other way: what can be made before an outage. */
+export async function prepareNextLeg(migration: CdcMigration): Promise<void> {
+  const { runbook, plan, scope, leg } = migration;
+  const { tablesWithoutKey } = plan.cdc;
   await runbook.step(
-    'drop-old-streams',
-    `Drop the streams to the ${writingSide(leg)}`,
-    () => run('long', 'Drop the streams of before').dropLeg({ scope, leg: leg - 1 }),
-    { againByItself: true, describe: ({ dropped }) => `${dropped.length} objects dropped` },
+    'prepare-way-back',
+    `Prepare the stream from the ${otherSide(writingSide(leg))} to the ${writingSide(leg)}`,
+    () => run('long', 'Prepare the other direction').prepareStreaming({ scope, leg: leg + 1, tablesWithoutKey }),
+    { againByItself: true, describe: ({ tables }) => `${tables} tables` },
+  );
+  migration.preparedLeg = leg + 1;
+}
+
+/** The whole road of a turn, tried with a marker alone: connection, privileges, free slots and workers. */
+export async function rehearseTurn({ runbook, scope, leg }: CdcMigration): Promise<void> {
+  await runbook.step(
+    'rehearse-turn',
+    `Try the stream from the ${otherSide(writingSide(leg))} to the ${writingSide(leg)}`,
+    () => run('long', 'Rehearse the turn of the streams').rehearseTurn({ scope, leg }),
+    { describe: ({ ms, evidence }) => `${evidence.join('; ')} (${formatDurationMs(ms)})` },
   );
 }

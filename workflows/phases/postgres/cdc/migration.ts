@@ -18,6 +18,9 @@ export interface CdcMigration extends PostgresMigration {
   fingerprints: Partial<Record<WritingSide, ArtifactReference>>;
   /** Keys that moved too fast to be compared while they stream; for the freeze. */
   pending?: ArtifactReference;
+  /** Up to which leg the streams of before are gone, and the publication of the next is there. */
+  settledLeg: Leg;
+  preparedLeg: Leg;
   /** Tables that a person wants copied again: `schema.table`. */
   recopying: string[];
   /** The side that does not write follows the one that does, and loses nothing. */
@@ -36,6 +39,8 @@ export function newCdcMigration(migration: PostgresMigration): CdcMigration {
     access: {},
     fingerprints: {},
     recopying: [],
+    settledLeg: 0,
+    preparedLeg: 0,
     following: false,
     turning: false,
   });

@@ -8,6 +8,7 @@ import { needed } from '../../migration';
 import { describeRecords, recordsEvidence, requirePassed } from '../../proof';
 import { checkTarget, compareSchemas, mergeTables } from '../validation';
 import { copyInGroups } from './copy-groups';
+import { rehearseTurn, settle } from './hand-over';
 import type { CdcMigration } from './migration';
 
 /** Looks at the streams while a gate is open: after this, then ever more rarely. */
@@ -17,7 +18,8 @@ const growth = 1.15;
 export async function makeReady(migration: CdcMigration): Promise<void> {
   const { runbook, plan } = migration;
   runbook.phase('validate');
-  if (plan.reverseReplication) await prepareWayBack(migration);
+  await settle(migration);
+  if (plan.reverseReplication) await rehearseTurn(migration);
   if (plan.cdc.materializedViews === 'before-cutover') await refreshViews(migration);
   await compareMovingData(migration);
   if (migration.leg === 0) {
@@ -26,22 +28,6 @@ export async function makeReady(migration: CdcMigration): Promise<void> {
   }
   await checkTarget(migration, false);
   await lookUntilReady(migration);
-}
-
-/** The publication, identities and marker of the next leg; and its whole road, tried with the marker alone. */
-async function prepareWayBack(migration: CdcMigration): Promise<void> {
-  const { runbook, plan, scope, leg } = migration;
-  const to = otherSide(writingSide(leg));
-  await runbook.step(
-    'prepare-way-back',
-    `Prepare the stream from ${to} to ${writingSide(leg)}, and try it`,
-    async () => {
-      const { tablesWithoutKey } = plan.cdc;
-      await run('long', 'Publication of the way back').prepareStreaming({ scope, leg: leg + 1, tablesWithoutKey });
-      return run('long', 'Rehearse the turn of the streams').rehearseTurn({ scope, leg });
-    },
-    { describe: ({ ms, evidence }) => `${evidence.join('; ')} (${formatDurationMs(ms)})` },
-  );
 }
 
 /** They hold no rows that stream: as of now, until the application refreshes them as it always does. */

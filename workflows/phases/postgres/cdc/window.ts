@@ -7,7 +7,7 @@ import { Interrupted } from '../../../runbook';
 import { accept, monitor, type Watch } from '../../watch';
 import { smokeTheApplication } from '../validation';
 import { watchOf } from '../watch';
-import { afterHandOver, handOver } from './hand-over';
+import { afterHandOver, handOver, settle } from './hand-over';
 import { switched, type CdcMigration } from './migration';
 import { watchingStreams } from './ready';
 
@@ -60,6 +60,7 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
     for (let attempt = 1; switched(migration); attempt += 1) {
       const mark = runbook.mark();
       try {
+        await settle(migration);
         await handOver(migration, reason);
       } catch (error) {
         if (!(error instanceof Interrupted)) throw error;
