@@ -17,7 +17,8 @@ export interface Owner {
 }
 
 /** `unknown`: this Temporal has no such workflow, or could not be asked. */
-export type WorkflowState = 'running' | 'completed' | 'ended without success' | 'unknown' | 'none';
+export type WorkflowState =
+  'running' | 'completed' | 'failed' | 'cancelled' | 'terminated' | 'timed out' | 'unknown' | 'none';
 
 /** In the order in which their things were found. */
 export function ownersOf(things: OwnedThing[]): Owner[] {
@@ -68,8 +69,21 @@ async function nameByList(client: Client, wanted: Map<string, Owner>): Promise<v
 async function stateOf(client: Client, id: string): Promise<WorkflowState> {
   try {
     const { status } = await client.workflow.getHandle(id).describe();
-    if (status.name === 'RUNNING') return 'running';
-    return status.name === 'COMPLETED' ? 'completed' : 'ended without success';
+    switch (status.name) {
+      case 'COMPLETED':
+        return 'completed';
+      case 'FAILED':
+        return 'failed';
+      case 'CANCELLED':
+        return 'cancelled';
+      case 'TERMINATED':
+        return 'terminated';
+      case 'TIMED_OUT':
+        return 'timed out';
+      default:
+        // Whatever else there is, it may go on.
+        return 'running';
+    }
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return 'unknown';
     throw error;

@@ -56,7 +56,7 @@ function verdictOn(
   if (thing.kind === 'ledger' && thing.where === 'source')
     return { verdict: 'leave', why: 'this source is the target of that migration: reap with its plan' };
   if (workflow === 'unknown') return { verdict: 'remove', why: 'named' };
-  return { verdict: 'remove', why: `its migration has ${workflow}` };
+  return { verdict: 'remove', why: `its migration is ${workflow === 'timed out' ? 'over' : workflow}` };
 }
 
 /** Nothing is there but what belongs to migrations that run, or stays on purpose. */

@@ -16,7 +16,7 @@ import { withServer } from '../connection';
 import { CommandFailed, wrongCall, type ExitCode, type Terminal } from '../context';
 import { alignedRows, colorsOf, plainText, printJson, printLines } from '../output';
 import { askTemporal, ownersOf, type Owner } from '../owners';
-import { isClean, judge, type Case, type Verdict } from '../verdicts';
+import { isClean, judge, type Case, type Judged } from '../verdicts';
 import { readPlan } from '../plan-file';
 import { action, examples, type AddCommand } from './command';
 
@@ -183,25 +183,32 @@ async function dismiss(terminal: Terminal, migration: string): Promise<string> {
 
 function caseLines(terminal: Terminal, cases: Case[], dryRun: boolean): string[] {
   if (cases.length === 0) return ['Nothing of ours is on the two databases.'];
-  const words: Record<Verdict, string> = {
-    remove: dryRun ? 'would go' : 'still there',
-    keep: 'stays',
-    leave: 'is left',
-  };
   const rows = cases.flatMap(({ key, migration, workflow, things }) =>
-    things.map(({ where, kind, name, verdict, why }) => [
+    things.map((thing) => [
       migration ?? key ?? '–',
       workflow,
-      where,
-      kind,
-      plainText(name),
-      `${words[verdict]}: ${why}`,
+      thing.where,
+      thing.kind,
+      plainText(thing.name),
+      verdictText(thing, dryRun),
     ]),
   );
   const colors = colorsOf(terminal);
-  return alignedRows([['MIGRATION', 'WORKFLOW', 'WHERE', 'WHAT', 'NAME', ''], ...rows], (cell, _column, row) =>
+  return alignedRows([['MIGRATION', 'WORKFLOW', 'WHERE', 'WHAT', 'NAME', 'THEN'], ...rows], (cell, _column, row) =>
     row === 0 ? colors.bold(cell) : cell,
   );
+}
+
+function verdictText({ kind, verdict, why }: Judged, dryRun: boolean): string {
+  switch (verdict) {
+    case 'remove':
+      if (!dryRun) return 'is still there';
+      return kind === 'replica identity' ? 'would be put back' : kind === 'fence' ? 'would be lowered' : 'would go';
+    case 'keep':
+      return `stays: ${why}`;
+    case 'leave':
+      return `is left: ${why}`;
+  }
 }
 
 function guardianLines(cases: Case[]): string[] {

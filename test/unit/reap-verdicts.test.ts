@@ -26,14 +26,14 @@ describe('the verdict on a slot and on a fence', () => {
   it.each<[string, Owner['workflow'], Partial<Wish>, string[]]>([
     ['of a migration that runs', 'running', {}, ['keep', 'keep']],
     ['of one that runs, named', 'running', { named: ['orders'], lowerFences: true }, ['keep', 'keep']],
-    ['of one that was terminated', 'ended without success', {}, ['remove', 'leave']],
-    ['of one that was terminated, fences too', 'ended without success', { lowerFences: true }, ['remove', 'remove']],
+    ['of one that was terminated', 'terminated', {}, ['remove', 'leave']],
+    ['of one that was terminated, fences too', 'terminated', { lowerFences: true }, ['remove', 'remove']],
     ['of one that completed: its fence is up on purpose', 'completed', {}, ['remove', 'keep']],
     ['of one that Temporal does not know', 'unknown', { lowerFences: true }, ['leave', 'leave']],
     ['of an unknown one, named by id', 'unknown', { named: ['orders'], lowerFences: true }, ['remove', 'remove']],
     ['of an unknown one, named by key', 'unknown', { named: [key] }, ['remove', 'leave']],
     ['when Temporal cannot be asked, named', 'unknown', { named: ['orders'], unasked: true }, ['remove', 'leave']],
-    ['of a terminated one when another is named', 'ended without success', { named: ['x'] }, ['leave', 'leave']],
+    ['of a terminated one when another is named', 'terminated', { named: ['x'] }, ['leave', 'leave']],
   ])('%s', (_what, workflow, wish, expected) => expect(verdicts(workflow, wish)).toEqual(expected));
 });
 
