@@ -73,10 +73,10 @@ async function writeWal(megabytes: number): Promise<void> {
   }
 }
 
-function guard(request: Partial<GuardRequest> = {}) {
+function guard(request: Partial<GuardRequest> = {}, growthMs = pace.growthMs) {
   return createSlotGuardActivities(
     { connections, tools: {}, artifacts: createFileStore('file:///nowhere') },
-    pace,
+    { ...pace, growthMs },
   ).guardSlots({
     scope,
     walBudgetMegabytes: 400,
@@ -124,6 +124,15 @@ it('rises rung by rung while WAL piles up, and drops the slot of this migration 
   const after = await guard({ ...once, level: 'drop', slotsSeenIso: levels[3]?.slotsSeenIso });
   expect(after).toMatchObject({ level: 'drop', slots: 0 });
   expect(after.goneSinceIso).toBeDefined();
+});
+
+it('growth that lasts is told of early, and costs no slot', async () => {
+  const watching = { over: false };
+  const report = guard({ walBudgetMegabytes: 3_000 }, 600).finally(() => (watching.over = true));
+  for (let written = 0; !watching.over && written < 1_400; written += 16) await writeWal(16);
+  expect(await report).toMatchObject({ level: 'alert', dropped: [], slots: 1 });
+  expect((await report).retainedBytes).toBeLessThan(1_500e6);
+  expect((await report).detail).toMatch(/growing by \d.* a second: full in \d+ s\. At 70 % the copy is slowed/);
 });
 
 it('acts before max_slot_wal_keep_size does, whatever the plan allows', async () => {

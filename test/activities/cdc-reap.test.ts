@@ -151,8 +151,14 @@ it('removes what a terminated migration has left, and nothing of one that runs b
   expect(dry.out).toMatch(/fence .* is left: --lower-fences lowers it/);
   expect(await owned()).toEqual(before);
 
+  // The schema of the ledger goes with all that is in it.
+  const marker = `cutover.marker_${migrationKey(`beside-${rig.database}`)}_g1`;
+  await onTarget(`set transaction_read_only = off; create table ${marker} ()`);
   const first = await reap();
   expect(first.code).toBe(1);
+  expect(first.out).toMatch(/left: ledger of .*: marker_.*_g1 in it is of a migration that runs/);
+  await onTarget(`set transaction_read_only = off; drop table ${marker}`);
+  expect((await reap()).code).toBe(1);
   expect(first.out).toContain(`removed: replication slot cutover_${migrationKey(migration)}_g1 of the source`);
   const theirs = [`marker table ${others[0]}`, `publication ${others[1]}`, `replication slot ${others[2]}`];
   expect(await owned()).toEqual([...theirs.map((line) => `source: ${line}`), `target: fence ${rig.database}`].sort());
