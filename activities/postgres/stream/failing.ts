@@ -1,5 +1,6 @@
 // A subscription that cannot apply a change tries again every few seconds for ever, and looks alive while it does. Here is noticed that it
 // fails and gets nowhere, and found out which tables the transaction touches that it fails on: only the server's log has the reason.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import { z } from 'zod';
 import { failure } from '../../errors';
@@ -49,13 +50,19 @@ export async function tablesInTheWay(sides: Sides, { stream, subscription }: Str
   if (!subscription) return [];
   const peek = `select encode(case when get_byte(data, 0) in (${rowKinds}) then substr(data, 1, 5) else data end, 'hex') as data
       from pg_logical_slot_peek_binary_changes(${quoteLiteral(stream.name)}, null, ${peekedChanges}, 'proto_version', '1', 'publication_names', ${quoteLiteral(stream.name)})`;
-  try {
-    const applied = await appliedUpTo(sides[stream.to], stream.name);
-    // In one message, so that nothing else of this session comes into its transaction.
-    const answers: unknown = await sides[stream.from].query(`set local statement_timeout = ${peekWithinMs}; ${peek}`);
-    return tablesOf(peekSchema.parse(answers)[1].rows, applied).slice(0, 10);
-  } catch {
-    return [];
+  const deadline = Date.now() + peekWithinMs;
+  for (;;) {
+    try {
+      const applied = await appliedUpTo(sides[stream.to], stream.name);
+      // In one message, so that nothing else of this session comes into its transaction.
+      const answers: unknown = await sides[stream.from].query(`set local statement_timeout = ${peekWithinMs}; ${peek}`);
+      return tablesOf(peekSchema.parse(answers)[1].rows, applied).slice(0, 10);
+    } catch (error) {
+      // The subscription is just trying, and holds the slot.
+      const held = typeof error === 'object' && error !== null && 'code' in error && error.code === '55006';
+      if (!held || Date.now() > deadline) return [];
+      await sleep(10);
+    }
   }
 }
 

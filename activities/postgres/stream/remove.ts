@@ -4,7 +4,7 @@ import { withHeartbeat } from '../../heartbeat';
 import type { PostgresScope } from '../scope';
 import { allObjects, dropMarkerSchema, dropObjects, type RemovedObjects, type WhichObjects } from './objects';
 import { createStreamPreparationActivities } from './prepare';
-import { openSide, sidedFailure, type Sides } from './sides';
+import { endFormerAttempts, openSide, sidedFailure, type Sides } from './sides';
 
 export function createRemovalActivities(dependencies: PostgresDependencies) {
   const { connections } = dependencies;
@@ -52,8 +52,10 @@ export async function removeStreamObjects(
   which: WhichObjects,
   signal?: AbortSignal,
 ): Promise<RemovedObjects> {
+  const { source, target } = sides;
+  if (source) await endFormerAttempts(source, 'source', which.key, [], signal);
+  if (target) await endFormerAttempts(target, 'target', which.key, [], signal);
   const { removed, left } = await dropObjects(sides, which, signal);
-  const { source } = sides;
   const schema = source !== undefined && (await dropMarkerSchema(source));
   return { removed: [...removed, ...(schema ? ['schema cutover of the source'] : [])], left };
 }

@@ -1,8 +1,11 @@
-// One session on each side, opened at the same time: nearly everything about a stream is looked at, or done, on both.
-import type { Client } from 'pg';
-import type { PostgresConnections } from '../connection';
+// One session on each side, opened at the same time: nearly everything about a stream is looked at, or done, on both. They carry the
+// migration's key in their names, so that an attempt can end what one before it, whose worker was killed, may still be doing on a server.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client, ClientBase } from 'pg';
+import { failure } from '../../errors';
+import { applicationNamePrefix, type PostgresConnections } from '../connection';
 import { postgresFailure } from '../errors';
-import type { WritingSide } from './names';
+import { migrationKey, type WritingSide } from './names';
 import type { PostgresScope } from '../scope';
 import { Parts } from './parts';
 
@@ -49,7 +52,12 @@ export async function openSide(
   purpose: string,
   signal?: AbortSignal,
 ): Promise<Client> {
-  const client = await connections.open(scope[side], { side, purpose, settings, ...(signal && { signal }) });
+  const client = await connections.open(scope[side], {
+    side,
+    purpose: `${purpose} ${migrationKey(scope.migration)}`,
+    settings,
+    ...(signal && { signal }),
+  });
   const query: unknown = Reflect.get(client, 'query');
   if (typeof query !== 'function') return client;
   const noted = (...values: unknown[]): unknown => {
@@ -60,16 +68,54 @@ export async function openSide(
       throw error;
     });
   };
-  Object.defineProperty(client, 'query', { value: noted });
-  // The application's own event triggers may refuse DDL, and ours is of no concern to them.
-  await client.query(
-    `select set_config('session_replication_role', 'replica', false) from pg_roles where rolname = current_user and rolsuper`,
-  );
-  return client;
+  Object.defineProperty(client, 'query', { value: noted, configurable: true });
+  try {
+    // The application's own event triggers may refuse DDL, and ours is of no concern to them.
+    await client.query(
+      `select set_config('session_replication_role', 'replica', false) from pg_roles where rolname = current_user and rolsuper`,
+    );
+    return client;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw sidedFailure(error, purpose);
+  }
 }
 
 /** An error of a session of `openSide` as a failure of the closed set; anything else as it is. */
 export function sidedFailure(error: unknown, purpose: string): unknown {
   const side = typeof error === 'object' && error !== null ? cameFrom.get(error) : undefined;
   return side === undefined ? error : postgresFailure(error, side, purpose);
+}
+
+const endsWithinMs = 10_000;
+
+/**
+ * Ends sessions of `openSide` that work for this key and for one of these purposes (any, when none is given), other than the caller's own,
+ * and waits until they are gone: what was killed half-way must not go on behind the back of whoever takes over.
+ * @throws NotReadyYet (retryable)
+ */
+export async function endFormerAttempts(
+  client: ClientBase,
+  side: WritingSide,
+  key: string,
+  purposes: string[] = [],
+  signal?: AbortSignal,
+): Promise<void> {
+  const deadline = Date.now() + endsWithinMs;
+  for (;;) {
+    const { rows } = await client.query<{ pid: string }>(
+      `select pid, pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and usename = current_user and pid <> pg_backend_pid()
+          and (application_name = any ($1) or (cardinality($1) = 0 and application_name like $2))`,
+      [purposes.map((purpose) => `${applicationNamePrefix} ${purpose} ${key}`), `${applicationNamePrefix} % ${key}`],
+    );
+    if (rows.length === 0) return;
+    if (Date.now() > deadline) {
+      throw failure(
+        'NotReadyYet',
+        `Sessions of an earlier attempt on the ${side} have not ended (process ${rows.map(({ pid }) => pid).join(', ')}). It is tried again by itself; end them by hand when that lasts.`,
+      );
+    }
+    await sleep(3, undefined, { signal });
+  }
 }

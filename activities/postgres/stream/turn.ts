@@ -8,17 +8,19 @@ import { withHeartbeat } from '../../heartbeat';
 import type { PostgresConnections } from '../connection';
 import type { PostgresScope } from '../scope';
 import { passMarker } from './marker';
-import { legStream, otherSide, writingSide, type Leg, type Stream } from './names';
+import { legStream, migrationKey, otherSide, writingSide, type Leg, type Stream } from './names';
 import { dropObjects, legObjects } from './objects';
 import { Parts, type Part } from './parts';
 import { rehearse } from './rehearsal';
-import { withSides, type Sides } from './sides';
+import { endFormerAttempts, withSides, type Sides } from './sides';
 import { dropSlot, freeSlots, makeSlot, readSlots, slotLoss } from './slot';
 import { streamsOf } from './streams-of';
 import { subscribeTo, whyNotStarted, type LegInput } from './subscription';
 import { dropSubscription, enableSubscriptions, readSubscriptions, stopSubscriptions } from './subscription-state';
 
 const streamsWithinMs = 20_000;
+const turning = 'turn of the streams';
+const turningBack = 'turn back';
 
 export function createTurnActivities({ connections }: PostgresDependencies) {
   return {
@@ -43,7 +45,7 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
         await withSides(
           connections,
           scope,
-          'turn of the streams',
+          turning,
           signal,
           (sides) => turn(connections, scope, leg, sides, parts, signal),
           parts,
@@ -54,7 +56,8 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
     /** Undoes `turnStreams`, however far it came: slot and subscription of the next leg are gone, the leg streams again. Its publication stays. */
     turnBack: ({ scope, leg }: LegInput): Promise<Record<string, never>> =>
       withHeartbeat('turning the streams back', ({ signal }) =>
-        withSides(connections, scope, 'turn back', signal, async (sides) => {
+        withSides(connections, scope, turningBack, signal, async (sides) => {
+          await endTurns(sides, scope, signal);
           const next = legStream(scope.migration, leg + 1);
           await dropSubscription(sides[next.to], next.name, next.to, signal);
           await dropSlot(sides[next.from], next.name, next.from, signal);
@@ -85,6 +88,15 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
   };
 }
 
+/** What a killed attempt had begun on a server must not come true after this one has looked. */
+async function endTurns({ source, target }: Sides, { migration }: PostgresScope, signal: AbortSignal): Promise<void> {
+  const key = migrationKey(migration);
+  await Promise.all([
+    endFormerAttempts(source, 'source', key, [turning, turningBack], signal),
+    endFormerAttempts(target, 'target', key, [turning, turningBack], signal),
+  ]);
+}
+
 async function turn(
   connections: PostgresConnections,
   scope: PostgresScope,
@@ -95,6 +107,7 @@ async function turn(
 ): Promise<void> {
   const next = legStream(scope.migration, leg + 1);
   const [gains, loses] = [sides[next.from], sides[next.to]];
+  await endTurns(sides, scope, signal);
   const streams = await streamsOf(sides.target, scope, leg);
   await requirePublication(gains, next);
   await forgetUnsafe(sides, next, namesOf(streams), signal);
