@@ -30,10 +30,11 @@ beforeAll(async () => {
     },
   };
 });
-afterAll(async () => {
-  for (const rig of rigs) await rig.end();
-  await pair.stop();
+afterEach(async () => {
+  // Slots and workers of a server are few.
+  for (const rig of rigs.splice(0)) await rig.end();
 });
+afterAll(() => pair.stop());
 
 async function prepared(rig: GroupRig, chunkMegabytes = 0.5) {
   const { scope, activities } = rig.copy;
@@ -166,6 +167,10 @@ describe('copy groups', () => {
     await application.stop();
     await rig.drained([1, 3]);
     await expectEqual(rig);
+    // Whoever has stopped a stream may be handing over: from then on the rows are not the copy's to throw away.
+    await target.query(`alter subscription ${groupStream(scope.migration, 1).name} disable`);
+    const stopped = await failureOf(rig.activities.recopyTables({ scope, tables: ['public.child'] }));
+    expect(stopped).toMatchObject({ type: 'PreconditionFailed' });
     const refused = await failureOf(rig.activities.recopyTables({ scope, tables: ['public.cache', 'public.nowhere'] }));
     expect(refused).toMatchObject({ type: 'PreconditionFailed' });
     expect(refused.message).toContain('public.cache, public.nowhere');

@@ -2,12 +2,13 @@
 // when no worker can bring any more.
 import { failure } from '../../errors';
 import type { Beat } from '../../heartbeat';
+import { readSetting, removeSetting, writeSetting } from '../copy/settings';
 import { quoteIdentifier } from '../identifier';
 import { ledgerSchema } from '../scope';
 import { readGroups } from './group-ledger';
 import { dropGroupStream } from './lost-group';
 import { groupStream, type Stream } from './names';
-import { ensurePublication } from './publication';
+import { ensurePublication, publishedTables } from './publication';
 import { releaseTables } from './release-tables';
 import type { Sides } from './sides';
 import { plannedAsStreamed, shownName, type TableRef } from './streamed-tables';
@@ -18,6 +19,9 @@ interface Copied extends TableRef {
   group: string | null;
   chunks: string;
 }
+
+/** Set while subscriptions may be disabled by us: one that somebody else has disabled is never enabled here. */
+const underWay = 'recopying';
 
 /** `tables` are `schema.table`, unquoted. @throws PreconditionFailed for a table that was not copied or is being copied now */
 export async function recopy(
@@ -37,9 +41,12 @@ export async function recopy(
       `${leavingBy(open.id).map(shownName).slice(0, 20).join(', ')} cannot be copied again while copy group ${open.id} is under way. Let that copy end first.`,
     );
   }
-  for (const { id } of groups) {
+  const resumed = (await readSetting(target, underWay)) !== undefined;
+  const taken = groups.filter(({ id }) => leavingBy(id).length > 0);
+  for (const { id } of taken) await requireStreaming(sides, groupStream(migration, id), resumed);
+  await writeSetting(target, underWay, 'yes');
+  for (const { id } of taken) {
     const leaving = leavingBy(id);
-    if (leaving.length === 0) continue;
     const stream = groupStream(migration, id);
     await endFollowing(sides, stream, id, leaving, signal);
     await releaseTables(target, { ids: leaving.map((table) => table.id) }, (emptied) => report({ emptied }));
@@ -53,7 +60,19 @@ export async function recopy(
       await enableSubscriptions(target, [stream.name]);
     }
   }
+  await removeSetting(target, underWay);
   return { tables: found.length };
+}
+
+/** Once the streams were turned round, the target's rows are the application's. @throws PreconditionFailed */
+async function requireStreaming({ source, target }: Sides, stream: Stream, resumed: boolean): Promise<void> {
+  const subscription = (await readSubscriptions(target, [stream.name])).get(stream.name);
+  const published = await publishedTables(source, stream.name);
+  if (published && (subscription?.enabled !== false || resumed)) return;
+  throw failure(
+    'PreconditionFailed',
+    `Tables of the stream ${stream.name} cannot be copied again: ${published ? 'it was stopped, as for a hand-over' : 'it is gone'}. Only before the first hand-over can tables be copied anew; roll back, or start another migration.`,
+  );
 }
 
 async function findCopied({ target }: Sides, tables: string[]): Promise<Copied[]> {

@@ -2,6 +2,7 @@
 // watched through a second one.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import type { Client } from 'pg';
 import { failure, failureType } from '../../errors';
 import type { Beat } from '../../heartbeat';
@@ -125,14 +126,14 @@ export class SnapshotHolder {
   private async makeSlot(): Promise<void> {
     const { scope, group, slotTimeoutMs } = this.input;
     const watch = await this.watching();
-    const holder = await this.connections.open(scope.source, {
-      side: 'source',
-      purpose: holderPurpose(this.stream),
-      replication: true,
-    });
-    this.holder = holder;
-    holder.once('end', () => (this.ended = true));
     try {
+      const holder = await this.connections.open(scope.source, {
+        side: 'source',
+        purpose: holderPurpose(this.stream),
+        replication: true,
+      });
+      this.holder = holder;
+      holder.once('end', () => (this.ended = true));
       const snapshot = await this.exported(holder, watch, Date.now() + slotTimeoutMs);
       await this.connections.withSession(scope.target, { side: 'target', purpose: 'note snapshot' }, async (target) => {
         const { rowCount } = await target.query(
@@ -183,15 +184,14 @@ export class SnapshotHolder {
 
   /** Of whatever ended the making: what a person must mend stays what it is, everything else is the loss of a snapshot. */
   private told(error: unknown): Error {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === '53400') {
+    const told = postgresFailure(error, 'source', `Making the replication slot ${this.stream}`);
+    const remedy = remedies[sqlStateOf(told) ?? ''];
+    if (remedy !== undefined) {
       return failure(
         'PreconditionFailed',
-        `The replication slot ${this.stream} could not be made on the source: all its slots are in use. Raise max_replication_slots there or drop slots that nobody needs (pg_replication_slots), then retry.`,
-        { sqlState: code },
+        `The replication slot ${this.stream} could not be made on the source: ${remedy}, then retry.`,
       );
     }
-    const told = postgresFailure(error, 'source', `Making the replication slot ${this.stream}`);
     const type = failureType(told);
     if (type === 'PreconditionFailed' || type === 'AuthDenied' || type === 'SnapshotLost') return told;
     return snapshotLost(this.stream, told.message.replace(/\.\s.*$/s, ''));
@@ -262,6 +262,21 @@ async function closed(client: Client | undefined): Promise<void> {
   if (!client) return;
   await Promise.race([client.end().catch(() => undefined), sleep(lookMs, undefined, { ref: false })]);
   cut(client);
+}
+
+/** What no other group would be spared. */
+const remedies: Record<string, string> = {
+  '53400':
+    'all its slots are in use. Raise max_replication_slots there or drop slots that nobody needs (pg_replication_slots)',
+  '53300':
+    'it takes no more connections of WAL senders. Raise max_wal_senders there or end those that nobody needs (pg_stat_replication)',
+};
+
+function sqlStateOf(told: Error): string | undefined {
+  const details: unknown = told instanceof ApplicationFailure ? told.details?.[0] : undefined;
+  const state: unknown =
+    typeof details === 'object' && details !== null && 'sqlState' in details ? details.sqlState : undefined;
+  return typeof state === 'string' ? state : undefined;
 }
 
 function pidOf(client: Client): number {
