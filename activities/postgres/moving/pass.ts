@@ -171,6 +171,8 @@ interface Surplus extends Candidate {
   bucket: number;
   /** More on the source than on the target. */
   rows: number;
+  /** Where its key could not be found again by its text. */
+  lost?: WritingSide;
 }
 
 async function compareRows(
@@ -184,10 +186,12 @@ async function compareRows(
   const open = new Map<string, Surplus>();
   const readings = readingsOf(
     state,
-    (side, pages) => rowsSql(subject[side].relation, hash, narrowed.bits, pages, narrowed),
-    (side, [bucket, id, label, digest, rows]) => {
+    (side, pages) => rowsSql(subject[side], hash, narrowed.bits, pages, narrowed),
+    (side, [bucket, id, label, digest, found, rows]) => {
       const place = `${id ?? ''} ${digest ?? ''}`;
       const known = open.get(place) ?? { id: id ?? digest ?? '', label: label ?? '', bucket: Number(bucket), rows: 0 };
+      // What is not valid in its encoding does not come back either.
+      if (found !== 't' || id?.includes('\ufffd')) known.lost = side;
       known.rows += side === 'source' ? Number(rows) : -Number(rows);
       if (known.rows === 0) open.delete(place);
       else open.set(place, known);
@@ -199,7 +203,8 @@ async function compareRows(
   if (!narrowed.buckets.every((bucket) => explained.has(bucket))) result.complete = false;
   const candidates = new Map<string, Candidate>();
   let characters = 0;
-  for (const { id, label } of open.values()) {
+  for (const { id, label, lost } of open.values()) {
+    if (lost) result.failure = { side: lost, reason: 'its keys cannot be found again by their text' };
     if (candidates.has(id)) continue;
     characters += id.length + label.length;
     if (candidates.size >= (limits?.candidates ?? candidatesAtMost) || characters > candidateCharacters) {

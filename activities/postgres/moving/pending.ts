@@ -11,7 +11,7 @@ import { nameOf } from '../digest/relations';
 import { digestSql, type Hash } from '../digest/row-digest';
 import type { MovingResult } from './batch';
 import { absent, type Seen } from './judgement';
-import { isLegible, portionsOf } from './settle';
+import { portionsOf } from './settle';
 import { lookSql, type Statement } from './sql';
 import type { Subject } from './subjects';
 
@@ -174,10 +174,10 @@ async function compareTable(
     for (const key of keys) {
       const [left, right] = [here.get(key) ?? absent, there.get(key) ?? absent];
       const isSame = left.rows === right.rows && left.content === right.content;
-      if (isSame && (left.rows > 0 || isLegible(key))) continue;
+      if (isSame) continue;
       const how = right.rows === 0 ? 'missing on the target' : left.rows === 0 ? 'extra on the target' : 'different';
       const label = `(${(JSON.parse(key) as string[]).join(',')})`;
-      differing.push(`${name} key=${shortened(label)}: ${left.rows + right.rows === 0 ? 'not found again' : how}`);
+      differing.push(`${name} key=${shortened(label)}: ${how}`);
     }
   }
   return differing;

@@ -89,7 +89,7 @@ export async function settle(
       const now = here.get(one) ?? absent;
       if (round > 0) {
         one.former = { writing: one.writing, following: one.following };
-        one.judgement = cautious(one, afterWriting(one.subject.keyed, one.writing, one.following, now), isHeld, now);
+        one.judgement = cautious(afterWriting(one.subject.keyed, one.writing, one.following, now), isHeld);
       }
       one.writing = now;
     }
@@ -100,7 +100,7 @@ export async function settle(
     for (const one of open.filter(isOpen)) {
       one.following = there.get(one) ?? absent;
       const judged = afterFollowing(one.subject.keyed, one.former, one.writing, one.following);
-      one.judgement = cautious(one, judged, isHeld, one.writing);
+      one.judgement = cautious(judged, isHeld);
     }
     if (open.some(isOpen)) held = await heldCommits(sessions.control[writing]);
   }
@@ -115,14 +115,8 @@ export async function settle(
   return settled;
 }
 
-/** What was read over text that is not valid in its encoding cannot be found again: not to be found is no proof then. */
-export function isLegible(id: string): boolean {
-  return !id.includes('\ufffd');
-}
-
-function cautious({ candidate, following }: Case, judgement: Judgement, isHeld: boolean, writing: Seen): Judgement {
-  if (judgement === 'fine') return writing.rows + following.rows > 0 || isLegible(candidate.id) ? judgement : 'open';
-  return isHeld ? 'open' : judgement;
+function cautious(judgement: Judgement, isHeld: boolean): Judgement {
+  return isHeld && judgement !== 'fine' ? 'open' : judgement;
 }
 
 async function lookAt(

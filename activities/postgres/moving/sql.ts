@@ -26,13 +26,17 @@ export function sumsSql(relation: Relation, hash: Hash, bits: number, pages: Pag
   };
 }
 
-/** The different rows of buckets: bucket, key as JSON array of text, key as people read it (both null without a key), digest, how many are alike. */
-export function rowsSql(relation: Relation, hash: Hash, bits: number, pages: Pages, narrowed: Narrowed): Statement {
+/**
+ * The different rows of buckets: bucket, key as JSON array of text, key as people read it (both null without a key), digest, whether the
+ * key would be found again by its text, how many rows are alike.
+ */
+export function rowsSql(side: SubjectSide, hash: Hash, bits: number, pages: Pages, narrowed: Narrowed): Statement {
+  const { relation } = side;
   const { from, values } = narrowedFrom(relation, hash, pages, narrowed);
   const { json, label } = keyColumns(relation);
   return {
-    text: `select b, id, label, digest, count(*)
-      from (select ${bucket(keyHash(relation, hash), bits)} as b, ${json} as id, ${label} as label, ${rowHash(relation, hash)} as digest ${from} offset 0) as looked
+    text: `select b, id, label, digest, bool_and(found), count(*)
+      from (select ${bucket(keyHash(relation, hash), bits)} as b, ${json} as id, ${label} as label, ${rowHash(relation, hash)} as digest, ${isFoundAgain(side)} as found ${from} offset 0) as looked
       group by 1, 2, 3, 4`,
     values,
   };
@@ -53,7 +57,7 @@ export function lookSql({ relation, equality }: SubjectSide, hash: Hash, ids: st
       values: [ids],
     };
   }
-  const types = new Map(relation.columns.map(({ name, type }) => [name, type]));
+  const types = typesOf(relation);
   const keys = ids.map((id) => JSON.parse(id) as string[]);
   const table = quoteQualified(relation.schema, relation.name);
   const wanted = relation.key.map((column, at) => `w.k${at}::${types.get(column)} as k${at}`);
@@ -66,6 +70,21 @@ export function lookSql({ relation, equality }: SubjectSide, hash: Hash, ids: st
         where ${matches.join(' and ')})`,
     values: relation.key.map((_, at) => keys.map((key) => key[at])),
   };
+}
+
+/** A key that does not come back from its text would not be found again, and not to be found would look like being deleted. */
+function isFoundAgain({ relation, equality }: SubjectSide): string {
+  const { key = [] } = relation;
+  const types = typesOf(relation);
+  const conditions = key.map((column, at) => {
+    const name = quoteIdentifier(column);
+    return `(${name}::text)::${types.get(column)} ${equality[at]} ${name}`;
+  });
+  return conditions.join(' and ') || 'true';
+}
+
+function typesOf({ columns }: Relation): Map<string, string> {
+  return new Map(columns.map(({ name, type }) => [name, type]));
 }
 
 function keyColumns({ key }: Relation): { json: string; label: string } {
