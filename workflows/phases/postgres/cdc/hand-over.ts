@@ -42,8 +42,10 @@ export async function handOver(migration: CdcMigration, why: string): Promise<vo
       migration.leg += 1;
       migration.following = plan.reverseReplication;
       migration.pending = undefined;
-      await open(migration, record);
+      // An application that cannot be switched in time goes back; on the way back itself there is nowhere else to go.
+      if (plan.reverseReplication && to === 'target') await open(migration, record);
     });
+    if (!plan.reverseReplication || to === 'source') await open(migration, record);
     await switchByHand(migration);
     endDowntime(migration);
     record.outcome = 'switched';
@@ -227,7 +229,7 @@ async function switchByHand({ runbook, plan, leg }: CdcMigration): Promise<void>
 
 /** After the outage: what the application saw, and an end to the streams of the old direction, which hold back WAL. */
 export async function afterHandOver(migration: CdcMigration): Promise<void> {
-  const { runbook, plan, scope, leg } = migration;
+  const { runbook, plan } = migration;
   const { application } = plan;
   const record = runbook.journal.handOvers?.at(-1);
   if (application && record) {

@@ -14,6 +14,8 @@ import type { CdcMigration } from './migration';
 /** Looks at the streams while a gate is open: after this, then ever more rarely. */
 const firstLookMs = 3_000;
 const growth = 1.15;
+/** A month at a gate must stay far from what a history can hold. */
+const longestPauseMs = 1_800_000;
 
 export async function makeReady(migration: CdcMigration): Promise<void> {
   const { runbook, plan } = migration;
@@ -148,7 +150,7 @@ async function look(migration: CdcMigration) {
 export async function watchingStreams<Result>(migration: CdcMigration, work: () => Promise<Result>): Promise<Result> {
   const beside = new CancellationScope();
   const watching = beside.run(async () => {
-    for (let pauseMs = firstLookMs; ; pauseMs = Math.min(pauseMs * growth, 600_000)) {
+    for (let pauseMs = firstLookMs; ; pauseMs = Math.min(pauseMs * growth, longestPauseMs)) {
       await sleep(pauseMs, { summary: 'Until the streams are looked at again' });
       if (!migration.following) continue;
       try {
