@@ -128,7 +128,7 @@ function withoutSecrets(error: unknown, { name, from, to }: Stream, link: Link):
   if (code?.startsWith('08') === true) {
     return failure(
       from === 'source' ? 'SourceUnavailable' : 'TargetUnavailable',
-      `The subscription ${name} could not be made on the ${to}: its server cannot connect to the ${from} by ${link.described}: ${error.message}. It is tried again by itself; when that lasts, let it reach the ${from} at that address (pg_hba.conf and firewall too), or name the address it has to take as ${from === 'source' ? 'cdc.sourceFromTarget' : 'cdc.targetFromSource'} in the plan.`,
+      `The subscription ${name} could not be made on the ${to}: its server cannot connect to the ${from} by ${link.described}: ${error.message.replaceAll(/\s+/g, ' ')}. It is tried again by itself; when that lasts, let it reach the ${from} at that address (pg_hba.conf and firewall too), or name the address it has to take as ${from === 'source' ? 'cdc.sourceFromTarget' : 'cdc.targetFromSource'} in the plan.`,
       { sqlState: code },
     );
   }
