@@ -196,7 +196,7 @@ export function stillPrepared(prepared: Prepared[], side: Side): Error {
 }
 
 /** Ways in that the fence leaves open: one line each, empty when there is none. */
-export async function findHoles(session: Client, former: FormerAccess): Promise<string[]> {
+export async function findHoles(session: Client, former: Pick<FormerAccess, 'mechanism'>): Promise<string[]> {
   const { rows } = await session.query<{ hole: string }>(
     `
 select format('role %s is a superuser: no connection limit and no privilege keeps it out', rolname) as hole

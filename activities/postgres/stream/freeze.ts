@@ -18,6 +18,7 @@ import { on, withBothSides } from './both-sides';
 import { passMarker } from './marker';
 import { writingSide, type Leg, type Stream } from './names';
 import { Parts, type Part } from './parts';
+import { requireReadyToFreeze } from './ready-to-freeze';
 import { streamsOf } from './streams-of';
 
 export type { Part } from './parts';
@@ -114,10 +115,21 @@ export function createFreezeActivities({ connections, artifacts }: PostgresDepen
       });
     },
 
-    /** What can be read or warmed while the application still writes, so that the freeze need not wait for it. */
-    prepareFreeze: async (request: { scope: PostgresScope; leg: Leg }): Promise<Record<string, never>> => {
-      void request;
-      return Promise.reject(new Error('not yet'));
+    /**
+     * Looks, while the application still writes, for what would make the freeze or the carrying of sequences fail. Changes nothing.
+     * @throws PreconditionFailed for prepared transactions that stay, other subscriptions and missing sequences; AuthDenied for sessions
+     * that may not be ended; SourceUnavailable, TargetUnavailable (retryable)
+     */
+    async prepareFreeze({ scope, leg }: { scope: PostgresScope; leg: Leg }): Promise<Record<string, never>> {
+      const purposes = { writing: 'prepare the freeze', following: 'prepare the freeze' };
+      return withHeartbeat({}, ({ signal }) =>
+        withBothSides(connections, { scope, leg }, { purposes, signal, parts: new Parts() }, (sides) =>
+          on(writingSide(leg), 'Preparing the freeze', async () => {
+            await requireReadyToFreeze(sides, { scope, leg }, signal);
+            return {};
+          }),
+        ),
+      );
     },
   };
 }
