@@ -1,9 +1,10 @@
-// The commands that send a signal: rollback, retry, skip, pause, resume, tune; and cancel. A signal has no answer of its own, so
+// The commands that send a signal: rollback, retry, skip, pause, resume, tune, recopy; and cancel. A signal has no answer of its own, so
 // the status is asked for a moment afterwards whether it was taken or refused, and why.
 import type { SignalDefinition } from '@temporalio/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   pauseSignal,
+  recopySignal,
   resumeSignal,
   retrySignal,
   rollbackSignal,
@@ -55,7 +56,8 @@ export const addSignals: AddCommand = (program, context) => {
         send(context, id, json, {
           signal: rollbackSignal,
           payload: { by, reason, ...(words ? { words } : {}) },
-          taken: ({ phase, outcome }) => phase === 'rolling-back' || outcome !== undefined,
+          taken: ({ phase, outcome, handOvers }) =>
+            phase === 'rolling-back' || outcome !== undefined || handOvers?.at(-1)?.to === 'source',
           said: 'Going back.',
         }),
       ),
@@ -156,6 +158,24 @@ export const addSignals: AddCommand = (program, context) => {
           };
           return send(context, id, json, { signal: tuneSignal, payload, said: 'Tuned.' });
         },
+      ),
+    );
+  program
+    .command('recopy')
+    .description('CDC, while validate-moving is blocked: copy one table again, while the others stream on')
+    .argument('<id>', 'workflow ID of the migration')
+    .argument('<table>', 'schema.table, unquoted')
+    .requiredOption('--by <name>', 'who asks')
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples('recopy orders-to-18 public.orders --by anna'))
+    .action(
+      action(context, (id: string, table: string, { by, json }: Who) =>
+        send(context, id, json, {
+          signal: recopySignal,
+          payload: { table, by },
+          taken: unblocked,
+          said: `${table} is copied again.`,
+        }),
       ),
     );
 };

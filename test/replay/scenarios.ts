@@ -1,6 +1,6 @@
 // One scenario for each path through the runbook whose history is recorded. A migration that waits for weeks must survive a new
 // release of this code: its history is replayed against the code of today.
-import { approveSignal, retrySignal, rejectSignal, rollbackSignal } from '../../workflows/messages';
+import { approveSignal, recopySignal, retrySignal, rejectSignal, rollbackSignal } from '../../workflows/messages';
 import { gateOpen, phaseIs, until, type MigrationHandle, type Rig } from '../fixtures/workflow-rig';
 
 /** Drives a migration to where its history is worth keeping; it may still be running then. */
@@ -72,6 +72,53 @@ export const scenarios: Record<string, Scenario> = {
     await until(handle, () => world.calls.includes('copyLane'));
     await handle.cancel();
     await handle.result().catch(() => undefined);
+    return handle;
+  },
+  'cdc-completed': async ({ start }) => {
+    const handle = await start({ strategy: 'cdc' });
+    await approve(handle, 'start', 'cutover', 'accept', 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'cdc-waiting-at-cutover': async ({ start }) => {
+    const handle = await start({ strategy: 'cdc', gates: { start: 'auto' } });
+    await until(handle, gateOpen('cutover'));
+    return handle;
+  },
+  'cdc-snapshot-lost-then-table-copied-again': async ({ start, world }) => {
+    world.failNext('copyLane', 1, 'SnapshotLost');
+    world.failNext('compareMoving', 1, 'VerificationMismatch');
+    const handle = await start({ strategy: 'cdc', gates: 'auto' });
+    await until(handle, ({ blocked }) => blocked?.step === 'validate-moving', 60_000);
+    await handle.signal(recopySignal, { table: 'public.orders', by: 'anna' });
+    await handle.result();
+    return handle;
+  },
+  'cdc-back-and-forward-once-more': async ({ start, world }) => {
+    world.hold('watchTarget');
+    const handle = await start({ strategy: 'cdc', gates: { start: 'auto', accept: 'auto', 'retire-source': 'auto' } });
+    await approve(handle, 'cutover');
+    await until(handle, phaseIs('monitor'));
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+    await until(handle, gateOpen('cutover'));
+    world.release('watchTarget');
+    await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
+    await handle.result();
+    return handle;
+  },
+  'cdc-in-reverse-window': async ({ start, world }) => {
+    world.hold('watchTarget');
+    const handle = await start({ strategy: 'cdc', gates: 'auto' });
+    await until(handle, phaseIs('monitor'));
+    return handle;
+  },
+  'cdc-out-of-time-then-rolled-back': async ({ start, world }) => {
+    world.hold('turnStreams');
+    const handle = await start({ strategy: 'cdc', gates: { start: 'auto' }, maxDowntime: '4s' });
+    await approve(handle, 'cutover');
+    await until(handle, ({ gate, gates }) => gate === 'cutover' && gates.length > 2, 60_000);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'no time left' });
+    await handle.result();
     return handle;
   },
   'calico-completed': async ({ startCalico }) => {

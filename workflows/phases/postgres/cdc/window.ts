@@ -57,6 +57,7 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
     migration.turning = true;
     runbook.clearInterruption();
     runbook.journal.reason = reason;
+    runbook.phase('rolling-back');
     for (let attempt = 1; switched(migration); attempt += 1) {
       const mark = runbook.mark();
       try {
