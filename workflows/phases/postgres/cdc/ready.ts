@@ -110,6 +110,8 @@ export async function lookUntilReady(migration: CdcMigration): Promise<void> {
     'ready',
     'Look whether a cutover may begin',
     async () => {
+      const { scope, leg } = migration;
+      await run('brisk', 'What would stop the freeze').prepareFreeze({ scope, leg });
       const replication = await look(migration);
       const { guardian } = migration;
       const problems = [
