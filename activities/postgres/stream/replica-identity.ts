@@ -20,7 +20,7 @@ export interface IdentityFacts {
   index?: string;
   /** A primary key that is checked at once: what the default takes. */
   primaryKey: boolean;
-  /** The narrowest other unique index that may be one: valid, whole, immediate, NOT NULL. */
+  /** The narrowest other unique index that may be one: valid, whole, immediate, over written columns that are NOT NULL. */
   fit?: string;
 }
 
@@ -141,7 +141,7 @@ select n.nspname as schema, c.relname as name, c.relreplident as identity,
     where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null
       and not exists (select from unnest(i.indkey::int2[]) with ordinality as k(attnum, position)
         join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-        where k.position <= i.indnkeyatts and not a.attnotnull)
+        where k.position <= i.indnkeyatts and (not a.attnotnull or a.attgenerated <> ''))
     order by i.indnkeyatts, ic.relname collate "C" limit 1) as fit
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 join unnest($1::text[], $2::text[]) as wanted(schema, name) on wanted.schema = n.nspname and wanted.name = c.relname
