@@ -9,6 +9,9 @@ import { readMark } from './fence/former';
 import { ownsLedger } from './ledger';
 import { ledgerSchema, type PostgresScope } from './scope';
 import { scratchDatabase } from './snapshot/scratch';
+import { markerSchemaComment } from './stream/marker';
+import { migrationKey, streamPrefix } from './stream/names';
+import { findObjects, type StreamObject, type StreamObjectKind } from './stream/objects';
 
 /** Fences that are meant to stay: nobody shall write to the losing side by mistake. */
 export interface KeptObjects {
@@ -45,36 +48,20 @@ async function lookAt(
   signal: AbortSignal,
 ): Promise<CreatedObject[]> {
   const scratch = scratchDatabase(scope.migration);
+  const streamed = await findObjects(session, { key: '[0-9a-f]{10}' });
   return [
-    ...(where === 'target' ? [await ledger(session, scope)] : []),
+    where === 'target' ? await ledger(session, scope) : await markerSchema(session, scope, streamed),
     await fence(session, where, scope, (where === 'source' ? kept.sourceFence : kept.targetFence) ?? false),
-    ...found(
-      'replication slot',
-      where,
-      'cutover_*',
-      await names(
-        session,
-        `select slot_name as name, 'holds WAL on the server: select pg_drop_replication_slot(…)' as why from pg_replication_slots where slot_name like 'cutover\\_%' and coalesce(database, current_database()) = current_database()`,
+    ...streamKinds.flatMap(({ kind, why }) =>
+      ofStreams(
+        kind,
+        where,
+        scope,
+        streamed.filter((object) => object.kind === kind),
+        why,
       ),
     ),
-    ...found(
-      'publication',
-      where,
-      'cutover_*',
-      await names(
-        session,
-        `select pubname as name, 'drop publication removes it' as why from pg_publication where pubname like 'cutover\\_%'`,
-      ),
-    ),
-    ...found(
-      'subscription',
-      where,
-      'cutover_*',
-      await names(
-        session,
-        `select subname as name, 'drop subscription removes it' as why from pg_subscription where subname like 'cutover\\_%' and subdbid = (select oid from pg_database where datname = current_database())`,
-      ),
-    ),
+    ...(await origins(session, where)),
     ...found(
       'scratch database',
       where,
@@ -87,6 +74,81 @@ async function lookAt(
     ),
     ...found('session', where, `${applicationNamePrefix} *`, await lingering(session, signal)),
   ];
+}
+
+const streamKinds: { kind: StreamObjectKind; why: string }[] = [
+  { kind: 'replication slot', why: 'holds WAL on the server: select pg_drop_replication_slot(…)' },
+  { kind: 'publication', why: 'drop publication removes it' },
+  { kind: 'subscription', why: 'drop subscription removes it' },
+  { kind: 'event trigger', why: 'refuses changes of the schema: drop event trigger removes it' },
+  { kind: 'function', why: 'drop function removes it' },
+  { kind: 'marker table', why: 'drop table removes it' },
+];
+
+/** By the key in its name a thing is this migration's or not; of others nothing is asked. */
+function ofStreams(
+  kind: StreamObjectKind,
+  where: Where,
+  { migration }: PostgresScope,
+  there: StreamObject[],
+  why: string,
+): CreatedObject[] {
+  const mine = there.filter((object) => isOf(object, migration));
+  const others = there.filter((object) => !isOf(object, migration)).slice(0, 20);
+  return [
+    ...found(
+      kind,
+      where,
+      `${streamPrefix(migration)}*`,
+      mine.slice(0, 50).map(({ name }) => ({ name, why })),
+    ),
+    ...others.map(({ name }): CreatedObject => ({
+      kind,
+      where,
+      name,
+      state: 'kept',
+      why: `of another migration, whose key is ${keyIn(name) ?? 'unknown'}; cutover reap tells whether that one still runs`,
+    })),
+  ];
+}
+
+function isOf({ name }: StreamObject, migration: string): boolean {
+  return keyIn(name) === migrationKey(migration);
+}
+
+function keyIn(name: string): string | undefined {
+  return /^(?:cutover|marker)_([0-9a-f]{10})_/.exec(name)?.[1];
+}
+
+/** On the source the schema holds markers and the guard against DDL, of every migration that reads from it. */
+async function markerSchema(session: Client, scope: PostgresScope, streamed: StreamObject[]): Promise<CreatedObject> {
+  const record = { kind: 'schema', where: 'source', name: ledgerSchema } as const;
+  const { rows } = await session.query<{ comment: string | null; things: string }>(
+    `select obj_description(n.oid, 'pg_namespace') as comment,
+            (select count(*) from pg_class c where c.relnamespace = n.oid) + (select count(*) from pg_proc p where p.pronamespace = n.oid) as things
+       from pg_namespace n where n.nspname = $1`,
+    [ledgerSchema],
+  );
+  const [schema] = rows;
+  if (!schema) return { ...record, state: 'gone' };
+  const inside = streamed.filter(({ kind }) => kind === 'marker table' || kind === 'function');
+  const ours = inside.some((object) => isOf(object, scope.migration));
+  if (ours || (schema.comment === markerSchemaComment && schema.things === '0'))
+    return { ...record, state: 'present', why: `drop schema ${ledgerSchema} removes it, once it is empty` };
+  return { ...record, state: 'kept', why: 'there is such a schema, but nothing in it is of this migration' };
+}
+
+/** Each goes with its subscription, in one transaction; one without can only be somebody else's. */
+async function origins(session: Client, where: Where): Promise<CreatedObject[]> {
+  const orphans = await names(
+    session,
+    `select roname as name, '' as why from pg_replication_origin
+      where roname ~ '^pg_[0-9]+' and not exists (select from pg_subscription s where s.oid::text = substring(roname from '^pg_([0-9]+)'))`,
+  );
+  if (orphans.length === 0) return [{ kind: 'replication origin', where, name: 'pg_*', state: 'gone' }];
+  const why =
+    'its subscription is gone, and was not dropped by this migration; pg_replication_origin_drop removes it, if nobody needs it';
+  return orphans.map(({ name }) => ({ kind: 'replication origin', where, name, state: 'kept', why }));
 }
 
 async function ledger(session: Client, scope: PostgresScope): Promise<CreatedObject> {

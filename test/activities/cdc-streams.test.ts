@@ -61,8 +61,11 @@ async function drained({ scope, source, target }: StreamRig, leg: number): Promi
 }
 
 async function rows(client: Client): Promise<unknown[]> {
-  return (await client.query(`select id, note from orders union all select id, price::text from items order by 1, 2`))
-    .rows;
+  return (
+    await client.query<Record<string, unknown>>(
+      `select id, note from orders union all select id, price::text from items order by 1, 2`,
+    )
+  ).rows;
 }
 
 async function left(client: Client): Promise<unknown> {

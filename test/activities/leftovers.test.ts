@@ -8,6 +8,8 @@ import { openLedger } from '../../activities/postgres/ledger';
 import { createLeftoverActivities } from '../../activities/postgres/leftovers';
 import type { PostgresScope } from '../../activities/postgres/scope';
 import { scratchDatabase } from '../../activities/postgres/snapshot/scratch';
+import { ensureMarker } from '../../activities/postgres/stream/marker';
+import { groupStream, migrationKey, streamPrefix } from '../../activities/postgres/stream/names';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
 
 let pair: PostgresPair;
@@ -35,23 +37,25 @@ afterAll(async () => {
 
 const look = (kept = {}) => createLeftoverActivities(dependencies).findLeftovers({ scope, kept });
 
+const kinds = [
+  ...['schema', 'fence', 'replication slot', 'publication', 'subscription', 'event trigger', 'function'],
+  ...['marker table', 'replication origin', 'scratch database', 'session'],
+];
+const mine = streamPrefix(scope.migration);
+
 it('nothing is left on untouched servers, and every kind of thing was looked for on both sides', async () => {
   const found = await look();
   expect(found.every(({ state }) => state === 'gone')).toBe(true);
   expect(found.map(({ kind, where }) => `${where}: ${kind}`)).toEqual([
-    ...['fence', 'replication slot', 'publication', 'subscription', 'scratch database', 'session'].map(
-      (kind) => `source: ${kind}`,
-    ),
-    ...['schema', 'fence', 'replication slot', 'publication', 'subscription', 'scratch database', 'session'].map(
-      (kind) => `target: ${kind}`,
-    ),
+    ...kinds.map((kind) => `source: ${kind}`),
+    ...kinds.map((kind) => `target: ${kind}`),
   ]);
 });
 
 it('whatever is still there is named with what it does or how to remove it', async () => {
   await openLedger(target, scope.migration);
   await target.query(
-    `create publication cutover_shop for all tables; create subscription cutover_back connection 'host=nowhere' publication p with (connect = false)`,
+    `create publication ${mine}l1 for all tables; create subscription ${mine}g1 connection 'host=nowhere' publication p with (connect = false)`,
   );
   await target.query(`create database ${scratchDatabase(scope.migration)}`);
   const lane = new Client({ connectionString: pair.target.url('shop'), application_name: 'cutover copy lane 1' });
@@ -59,18 +63,40 @@ it('whatever is still there is named with what it does or how to remove it', asy
   const present = (await look()).filter(({ state }) => state === 'present');
   expect(present.map(({ kind, name }) => `${kind} ${name.replace(/\d+\)/, 'n)')}`)).toEqual([
     'schema cutover',
-    'publication cutover_shop',
-    'subscription cutover_back',
+    `publication ${mine}l1`,
+    `subscription ${mine}g1`,
     `scratch database ${scratchDatabase(scope.migration)}`,
     'session cutover copy lane 1 (pid n)',
   ]);
   await lane.end();
-  await target.query(`drop publication cutover_shop`);
-  await target.query(`alter subscription cutover_back set (slot_name = none)`);
-  await target.query(`drop subscription cutover_back`);
+  await target.query(`drop publication ${mine}l1`);
+  await target.query(`alter subscription ${mine}g1 set (slot_name = none)`);
+  await target.query(`drop subscription ${mine}g1`);
   await target.query(`drop database ${scratchDatabase(scope.migration)}`);
   await target.query('drop schema cutover cascade');
   expect((await look()).filter(({ state }) => state !== 'gone')).toEqual([]);
+});
+
+it('what another migration streams with is kept, and told whose it is; its schema of markers too', async () => {
+  const source = new Client({ connectionString: pair.source.url('shop'), application_name: 'test' });
+  await source.connect();
+  const other = groupStream('orders-to-18', 1);
+  await ensureMarker(source, other);
+  await source.query(`create publication ${other.name} for table cutover.${other.marker}`);
+  const states = async () =>
+    (await look())
+      .filter(({ where, state }) => where === 'source' && state !== 'gone')
+      .map(({ kind, name, state }) => `${kind} ${name} ${state}`);
+  expect(await states()).toEqual([
+    'schema cutover kept',
+    `publication ${other.name} kept`,
+    `marker table ${other.marker} kept`,
+  ]);
+  expect((await look()).find(({ name }) => name === other.name)?.why).toContain(migrationKey('orders-to-18'));
+  await ensureMarker(source, groupStream(scope.migration, 1));
+  expect(await states()).toContain('schema cutover present');
+  await source.query(`drop publication ${other.name}; drop schema cutover cascade`);
+  await source.end();
 });
 
 it('a fence that is meant to stay is kept, one that is not is left behind, and one that is missing is told', async () => {
