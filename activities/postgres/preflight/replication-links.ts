@@ -67,25 +67,22 @@ async function fromServer(context: CheckContext, leg: 0 | 1): Promise<Finding> {
   const stream = trialStream(input.scope.migration, leg);
   const link = await linkOf(dependencies.connections, input.scope, stream);
   try {
-    await dependencies.connections.withSession(
-      input.scope[stream.to],
-      {
-        side: stream.to,
-        purpose: 'preflight link',
-        signal,
-        settings: { statement_timeout: String(timeoutMs), lock_timeout: '5s' },
-      },
-      async (session) => {
-        const subscriber = await keepQuiet(session);
-        await bringConnection(session, link);
-        await session.query('begin');
-        try {
-          await makeSubscription(session, stream, subscriber, 'any', link);
-        } finally {
-          await session.query('rollback');
-        }
-      },
-    );
+    const session = await dependencies.connections.open(input.scope[stream.to], {
+      side: stream.to,
+      purpose: 'preflight link',
+      signal,
+      settings: { statement_timeout: String(timeoutMs), lock_timeout: '5s' },
+    });
+    try {
+      const subscriber = await keepQuiet(session);
+      await bringConnection(session, link);
+      await session.query('begin');
+      await makeSubscription(session, stream, subscriber, 'any', link);
+      await session.query('rollback');
+    } finally {
+      // Whatever was begun ends with its session.
+      await session.end().catch(() => undefined);
+    }
   } catch (error) {
     signal.throwIfAborted();
     return unlinked(context, stream, link, saidBy(error));
@@ -99,7 +96,7 @@ async function unlinked(context: CheckContext, stream: Stream, link: Link, said:
   const fix = await advice(context, stream, said);
   const expected = `that the server of the ${stream.to} connects to the ${stream.from} by ${link.described}`;
   // Whether the role may subscribe is the business of another check; then nothing was tried here.
-  if (/permission denied|must be superuser to create/i.test(said) && !/walsender|connect/i.test(said)) {
+  if (/permission denied to create subscription|must be superuser to create subscriptions/.test(said)) {
     return {
       outcome: 'warn',
       found: `not tried: ${said}. The worker alone has reached the ${stream.from}`,
