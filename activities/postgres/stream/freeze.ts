@@ -159,7 +159,7 @@ async function secondLook(
 function schemaChanged(side: string, changes: string[]): Error {
   return failure(
     'SchemaChanged',
-    `The schema of the ${side} is not the one that the other side was made from, and streams carry no change of it: ${changes.join('; ')}. Make the same change on the other side or take it back, have the migration read both anew, and start the cutover again.`,
+    `The schema of the ${side} is not the one that the other side was made from, and streams carry no change of it: ${changes.join('; ')}. Take it back and retry; if it has to stay, roll back and begin anew with it on both sides.`,
   );
 }
 
