@@ -117,11 +117,18 @@ async function lookAndReap(terminal: Terminal, reaper: Reaper, options: Options)
   if (options.json) printJson(terminal, { dryRun: false, removed, left, migrations: after });
   else
     printLines(terminal, [
-      ...removed.map((words) => `removed: ${words}`),
+      ...removed.map(doneText),
       ...left.map((words) => `left: ${words}`),
       ...caseLines(terminal, after, false),
     ]);
   return left.length === 0 && isClean(after) ? 0 : 1;
+}
+
+function doneText(words: string): string {
+  const verb = /^(replica identity|fence|slot guardian) /.exec(words)?.[1];
+  if (verb === 'replica identity') return `put back: ${words}`;
+  if (verb === 'fence') return `lowered: ${words}`;
+  return verb ? `dismissed: ${words}` : `removed: ${words}`;
 }
 
 /** @returns why Temporal could not be asked; undefined when it was */
@@ -178,7 +185,7 @@ async function dismiss(terminal: Terminal, migration: string): Promise<string> {
     await client.workflow.getHandle(guardianId(migration)).signal(dismissSignal);
     return 0;
   });
-  return `slot guardian ${guardianId(migration)}, dismissed`;
+  return `slot guardian ${guardianId(migration)}`;
 }
 
 function caseLines(terminal: Terminal, cases: Case[], dryRun: boolean): string[] {

@@ -124,6 +124,8 @@ it('rises rung by rung while WAL piles up, and drops the slot of this migration 
   const after = await guard({ ...once, level: 'drop', slotsSeenIso: levels[3]?.slotsSeenIso });
   expect(after).toMatchObject({ level: 'drop', slots: 0 });
   expect(after.goneSinceIso).toBeDefined();
+  const { slotsSeenIso, goneSinceIso } = after;
+  expect(await guard({ ...once, level: 'drop', slotsSeenIso, goneSinceIso })).toMatchObject({ goneSinceIso });
 });
 
 it('growth that lasts is told of early, and costs no slot', async () => {

@@ -110,6 +110,7 @@ class Guard {
   private decide(): void {
     const { level } = this.request;
     const known = this.sides.flatMap(({ state }) => (state ? [state] : []));
+    this.countSlots(known.length === this.sides.length);
     const found = highest(known.map((state) => state.level));
     if (isHigher(found, level)) {
       this.answer?.(found);
@@ -117,7 +118,6 @@ class Guard {
     }
     const asked = this.sides.every(({ state, unreachable }) => state ?? unreachable);
     if (!asked) return;
-    this.countSlots(known.length === this.sides.length);
     this.beat.report({ level, detail: this.words() });
     const lower = this.lowerLevel();
     if (lower) this.answer?.(lower);
@@ -138,11 +138,12 @@ class Guard {
     return performance.now() - this.calmSince >= this.pace.calmMs ? calm : undefined;
   }
 
+  /** A server that has not been asked yet says nothing; one that cannot be asked may have slots. */
   private countSlots(allAnswered: boolean): void {
     const now = new Date().toISOString();
     if (this.slots() > 0) this.slotsSeenIso = now;
-    const gone = allAnswered && this.slots() === 0 && this.slotsSeenIso !== undefined;
-    this.goneSinceIso = gone ? (this.goneSinceIso ?? now) : undefined;
+    if (this.slots() > 0 || this.sides.some(({ unreachable }) => unreachable)) this.goneSinceIso = undefined;
+    else if (allAnswered && this.slotsSeenIso !== undefined) this.goneSinceIso ??= now;
   }
 
   private slots(): number {
