@@ -274,14 +274,8 @@ it('a cutover may begin exactly when the following side is shut, its streams run
   await fence.raiseFence({ scope, side: 'target', former });
   expect(await problems()).toBe('');
 
-  rig.target = new Client({
-    connectionString: rig.environment.TARGET,
-    application_name: 'dba',
-    options: '-c default_transaction_read_only=off',
-  });
-  rig.target.on('error', () => undefined);
-  await rig.target.connect();
-  expect(await problems()).toMatch(/a session of somebody else on the target, which follows: .*dba/);
+  await rig.reopen('target', '-c default_transaction_read_only=off');
+  expect(await problems()).toMatch(/a session of somebody else on the target, which follows: .*program test/);
   await rig.target.query(
     `alter subscription ${(await activities.subscribe({ scope, leg: 0 })).streams[0] ?? ''} disable`,
   );
