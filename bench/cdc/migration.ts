@@ -44,7 +44,7 @@ export class BenchMigration {
 
   /** Waits until it streams, and has it go no further. @returns seconds from the approval of `start`, and those of each phase */
   async untilInSync(): Promise<{ seconds: number; parts: Record<string, number> }> {
-    await this.until('the subscription', ({ steps }) => steps.some(({ id }) => id === 'subscribe'));
+    await this.until('the catch-up', ({ steps }) => steps.some(({ id }) => id === 'catch-up'));
     // Held before the step after the catch-up: foreign keys and the comparison of rows would work against the stream that is measured.
     await this.handle.signal(pauseSignal, { by, reason: 'the benchmark measures the stream' });
     const { gates, steps } = await this.until('the end of the catch-up', caughtUp);

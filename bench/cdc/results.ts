@@ -84,13 +84,12 @@ function printFreeze(freeze: FreezeResult): void {
   for (const { name, ms } of parts) print(`    ${ms.toFixed(0).padStart(5)} ms  ${name}`);
 }
 
-/** Median of each part, in the order in which they happen. */
+/** Median of each part over all hand-overs, in the order in which they happen; what happens twice in one is added up. */
 function partsOf(handOvers: HandOverRecord[]): { name: string; ms: number }[] {
   const names = [...new Set(handOvers.flatMap(({ parts }) => parts.map(({ name }) => name)))];
-  return names.map((name) => {
-    const times = handOvers.flatMap(({ parts }) => parts.filter((part) => part.name === name).map(({ ms }) => ms));
-    return { name, ms: spread(times).median };
-  });
+  const sums = (name: string): number[] =>
+    handOvers.map(({ parts }) => parts.reduce((sum, part) => (part.name === name ? sum + part.ms : sum), 0));
+  return names.map((name) => ({ name, ms: spread(sums(name)).median }));
 }
 
 function summarizeSync(rounds: SyncRound[]) {

@@ -117,8 +117,9 @@ export class Move {
   }
 }
 
-/** There are chunks, and a lane is at them. */
+/** In the middle: chunks are done, and others are not. With little data nobody is told of that in time; then it counts once it lasts. */
 export function copyHasBegun({ phase, copy, steps }: MigrationStatus): boolean {
-  const copying = steps.some(({ id, state }) => id.startsWith('copy-data') && state === 'running');
-  return phase === 'copy' && copying && (copy === undefined || copy.chunksDone > 0 || copy.chunksTotal > 0);
+  const step = steps.find(({ id }) => id === 'copy-data');
+  if (phase !== 'copy' || step?.state !== 'running') return false;
+  return (copy?.chunksDone ?? 0) > 0 || Date.now() - Date.parse(step.startedAt) > 1_500;
 }
