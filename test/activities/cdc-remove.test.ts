@@ -3,7 +3,9 @@ import { failureType } from '../../activities/errors';
 import { createFenceActivities } from '../../activities/postgres/fence';
 import { createLeftoverActivities } from '../../activities/postgres/leftovers';
 import { groupStream, legStream, migrationKey } from '../../activities/postgres/stream/names';
-import { findObjects } from '../../activities/postgres/stream/objects';
+import { allObjects, findObjects } from '../../activities/postgres/stream/objects';
+import { removeStreamObjects } from '../../activities/postgres/stream/remove';
+import { openSide } from '../../activities/postgres/stream/sides';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
 import { streamRig, type StreamRig } from '../fixtures/stream-rig';
 import { until } from '../fixtures/until';
@@ -78,6 +80,21 @@ it('whatever half of a migration is there is removed while it streams, and nothi
   }
   await rig.end();
   await other.end();
+});
+
+it('slots are dropped although the other side streams from them, and cannot be asked to stop', async () => {
+  const rig = await shopRig();
+  const { activities, scope, source, dependencies } = rig;
+  const { streams } = await activities.subscribe({ scope, leg: 0 });
+  expect(await active(source, streams[0] ?? '')).toBe(true);
+  const alone = await openSide(dependencies.connections, scope, 'source', 'removal of streams');
+  const { left: refused } = await removeStreamObjects({ source: alone }, allObjects(scope.migration));
+  await alone.end();
+  expect(refused).toEqual([]);
+  expect(await findObjects(source, allObjects(scope.migration))).toEqual([]);
+  await activities.removeStreams({ scope });
+  expect(await left(rig)).toEqual([]);
+  await rig.end();
 });
 
 it('two migrations from one database: each takes its own markers, the last one the schema', async () => {

@@ -215,6 +215,8 @@ it('waiting shows how far it is, and ends when it is cancelled', async () => {
   const waiting = withOnlooker(looking, () => activities.awaitCaughtUp({ scope, leg: 0, maxLagMs: 5_000 }));
   waiting.catch(() => undefined);
   await until('progress is shown', () => JSON.stringify(reports).includes('bytesPerSecond'));
+  const { problems } = await activities.observeStreams({ scope, leg: 0, until: { maxLagMs: 200 } });
+  expect(problems.join()).toMatch(/its worker waits for a lock of pid \d+: role postgres, program test/);
   expect(reports.at(-1)).toMatchObject({ lagBytes: expect.any(Number) as number });
   stop.abort();
   await expect(waiting).rejects.toThrow('abort');

@@ -10,9 +10,9 @@ import type { StreamLook } from './stream-look';
 
 interface Seen {
   confirmed?: string;
-  errors: number;
+  errors?: number;
   workerPid?: string;
-  /** Workers that were there and are not any more, without progress: the only sign before 15. */
+  /** Workers that were there and are not any more. */
   gone: number;
 }
 
@@ -24,7 +24,7 @@ export class Attempts {
   failures({ stream, slot, subscription }: StreamLook): number {
     const now = {
       confirmed: slot?.confirmedLsn,
-      errors: subscription?.errors ?? 0,
+      errors: subscription?.errors,
       workerPid: subscription?.workerPid,
     };
     const before = this.seen.get(stream.name);
@@ -34,7 +34,8 @@ export class Attempts {
     }
     const gone = before.gone + (before.workerPid !== undefined && before.workerPid !== now.workerPid ? 1 : 0);
     this.seen.set(stream.name, { ...before, workerPid: now.workerPid, gone });
-    return Math.max(now.errors - before.errors, gone);
+    // Before 15 nothing counts errors, and workers that come and go are the only sign.
+    return now.errors === undefined ? gone : now.errors - (before.errors ?? now.errors);
   }
 }
 
@@ -112,6 +113,17 @@ function tablesOf(messages: { data: string }[], applied: bigint): string[] {
     }
   }
   return [];
+}
+
+/** Who keeps the worker of a subscription waiting for a lock; one line, or undefined. */
+export async function lockInTheWay(sides: Sides, { stream, subscription }: StreamLook): Promise<string | undefined> {
+  if (subscription?.workerPid === undefined) return undefined;
+  const { rows } = await sides[stream.to].query<{ line: string }>(
+    `select format('its worker waits for a lock of pid %s: role %s, program %s, %s since %s', a.pid, a.usename, coalesce(nullif(a.application_name, ''), '(unnamed)'), a.state, date_trunc('second', a.xact_start)) as line
+       from pg_stat_activity a where a.pid = any (pg_blocking_pids($1)) limit 1`,
+    [subscription.workerPid],
+  );
+  return rows[0]?.line;
 }
 
 /** Whoever reads it must act: the stream fails on the same change again and again. */

@@ -7,6 +7,7 @@ import { schemaChanges } from '../ddl/fingerprint';
 import { barrierStands, readAccess } from '../fence/former';
 import { findHoles, foreignSessions } from '../fence/sessions';
 import type { PostgresScope } from '../scope';
+import { lockInTheWay } from './failing';
 import { passMarker } from './marker';
 import type { Stream, WritingSide } from './names';
 import type { Sides } from './sides';
@@ -33,7 +34,8 @@ export async function seeStreams(
   signal: AbortSignal,
 ): Promise<StreamsSeen> {
   const [first] = streams;
-  if (!first) return { looks: [], problems: ['there is no stream: no table is copied and subscribed to yet'] };
+  // Nothing that is streamed, as in a database without tables.
+  if (!first) return { looks: [], lagMs: 0, problems: [] };
   let looks = await lookAtStreams(sides, streams);
   const deadline = Date.now() + settlesWithinMs;
   while (looks.some(isSettling) && Date.now() < deadline) {
@@ -53,17 +55,24 @@ export async function seeStreams(
   } catch (error) {
     if (failureType(error) !== 'NotReadyYet') throw error;
     looks = await lookAtStreams(sides, streams);
-    const errors = looks.filter(({ subscription }) => (subscription?.errors ?? 0) > 0);
-    const failing = errors.map(
-      ({ stream, subscription }) => `${stream.name} has failed ${subscription?.errors ?? 0} times`,
-    );
+    const why = await Promise.all(looks.map((look) => whyBehind(sides, look)));
     return {
       looks,
       problems: [
-        `a marker was not through on the ${first.to} after ${markerTimeoutMs} ms${failing.length > 0 ? `: ${failing.join(', ')}; the log of the ${first.to} says why` : ''}`,
+        `a marker was not through on the ${first.to} after ${markerTimeoutMs} ms`,
+        ...why.flatMap((line) => (line === undefined ? [] : [line])),
       ],
     };
   }
+}
+
+async function whyBehind(sides: Sides, look: StreamLook): Promise<string | undefined> {
+  const { stream, slot, subscription } = look;
+  const lock = await lockInTheWay(sides, look);
+  if (lock !== undefined) return `${stream.name} on the ${stream.to}: ${lock}`;
+  if ((subscription?.errors ?? 0) > 0)
+    return `${stream.name} has failed ${subscription?.errors ?? 0} times; the log of the ${stream.to} says why`;
+  return slot && slot.lagBytes > 0 ? `${stream.name} is ${slot.lagBytes} bytes behind` : undefined;
 }
 
 function isSettling({ slot, subscription }: StreamLook): boolean {

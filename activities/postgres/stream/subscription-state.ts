@@ -14,12 +14,10 @@ export interface Subscription {
   workerPid?: string;
   /** Tables it applies to, markers included. */
   tables: number;
-  /** Failed applications since it was made; 0 on servers before 15, which do not count. */
-  errors: number;
+  /** Failed applications since it was made; undefined on servers before 15, which do not count. */
+  errors?: number;
   /** By kind, from 18 on: `insert_exists` -> 3. */
   conflicts: Record<string, number>;
-  /** Anything that tells one attempt of its worker from the next. */
-  worker?: string;
 }
 
 interface SubscriptionRow {
@@ -66,8 +64,8 @@ export async function readSubscriptions(client: ClientBase, names: string[]): Pr
         name,
         enabled: enabled === 't',
         tables: Number(tables),
-        errors: Number(counts.find(([key]) => key === 'apply_error_count')?.[1] ?? 0),
         conflicts: Object.fromEntries(conflicts),
+        ...(stats === null ? {} : { errors: Number(counts.find(([key]) => key === 'apply_error_count')?.[1] ?? 0) }),
         ...(slot === null ? {} : { slot }),
         ...(pid === null ? {} : { workerPid: pid }),
       };
