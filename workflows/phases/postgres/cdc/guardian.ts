@@ -1,32 +1,21 @@
 // The slot guardian as its migration sees it: a workflow of its own, which goes on when this one is blocked, terminated or has no worker.
-import {
-  getExternalWorkflowHandle,
-  ParentClosePolicy,
-  setHandler,
-  startChild,
-  defineSignal,
-} from '@temporalio/workflow';
-import type { Replication } from '../../../../journal/types';
+import { getExternalWorkflowHandle, ParentClosePolicy, setHandler, startChild } from '@temporalio/workflow';
 import { describeFailure } from '../../../logbook';
+import {
+  dismissSignal,
+  guardianId,
+  slotGuardianSignal,
+  slotGuardianType,
+  type GuardianWord,
+} from '../../../slot-guardian-messages';
 import { switched, type CdcMigration } from './migration';
-
-type Said = Omit<NonNullable<Replication['guardian']>, 'at'>;
-
-/** What the guardian tells its migration when its level changes. */
-export const guardianSignal = defineSignal<[Said]>('slot-guardian');
-/** Everything is cleaned up: there is nothing to guard any more. */
-const dismissSignal = defineSignal('dismiss');
-
-function guardianId({ scope }: CdcMigration): string {
-  return `${scope.migration}-slot-guardian`;
-}
 
 /** Starts it, or finds it at work. */
 export async function startGuardian(migration: CdcMigration): Promise<string> {
   const { scope, plan } = migration;
-  const workflowId = guardianId(migration);
+  const workflowId = guardianId(scope.migration);
   try {
-    await startChild('slotGuardian', {
+    await startChild(slotGuardianType, {
       workflowId,
       parentClosePolicy: ParentClosePolicy.ABANDON,
       args: [{ scope, settings: { walBudgetMegabytes: plan.cdc.walBudgetMegabytes }, migration: scope.migration }],
@@ -42,7 +31,7 @@ export async function startGuardian(migration: CdcMigration): Promise<string> {
 
 export async function dismissGuardian(migration: CdcMigration): Promise<string> {
   try {
-    await getExternalWorkflowHandle(guardianId(migration)).signal(dismissSignal);
+    await getExternalWorkflowHandle(guardianId(migration.scope.migration)).signal(dismissSignal);
     return 'dismissed';
   } catch {
     return 'was not there any more';
@@ -53,7 +42,7 @@ export async function dismissGuardian(migration: CdcMigration): Promise<string> 
 export function heedGuardian(migration: CdcMigration): void {
   const { runbook } = migration;
   setHandler(
-    guardianSignal,
+    slotGuardianSignal,
     (said) => {
       try {
         heed(migration, said);
@@ -65,14 +54,16 @@ export function heedGuardian(migration: CdcMigration): void {
   );
 }
 
-function heed(migration: CdcMigration, { level, detail }: Said): void {
+function heed(migration: CdcMigration, { level, detail }: GuardianWord): void {
   const { runbook } = migration;
   const at = runbook.now().toISOString();
   migration.guardian = { level, detail, at };
   if (runbook.journal.replication) runbook.journal.replication.guardian = migration.guardian;
   runbook.note(`Slot guardian, ${level}: ${detail}`);
   if (runbook.ending || runbook.rollingBack) return;
-  if (level === 'pause' && !runbook.paused && !switched(migration)) runbook.pause('slot guardian', detail);
+  // A copy that stands still holds its slot back all the longer: only what comes after it is paused.
+  if (level === 'pause' && !runbook.paused && migration.following && !switched(migration))
+    runbook.pause('slot guardian', detail);
   if (level !== 'pause' && level !== 'drop' && runbook.journal.paused?.by === 'slot guardian') runbook.resume();
   if (level !== 'drop') return;
   migration.following = false;
