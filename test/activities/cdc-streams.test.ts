@@ -179,6 +179,14 @@ it('a turn that is killed at any statement is finished by the next call, or undo
     expect(await rows(target)).toEqual(await rows(source));
   }
   expect(killed).toBeGreaterThan(10);
+  await activities.turnBack({ scope, leg: 0 });
+  // A slot from before the leg was stopped would send the source its own rows again, which has no `origin` to tell them by.
+  await target.query('select pg_create_logical_replication_slot($1, $2)', [
+    legStream(scope.migration, 1).name,
+    'pgoutput',
+  ]);
+  await source.query(`insert into orders values (3, 'through the leg that ends')`);
+  await activities.awaitCaughtUp({ scope, leg: 0, maxLagMs: 5_000 });
   await activities.turnStreams({ scope, leg: 0 });
   await target.query(`insert into orders values (2, 'after the switch')`);
   await drained(rig, 1);
