@@ -8,20 +8,20 @@ type FingerprintObject = z.infer<typeof objectSchema>;
 
 interface Change {
   sign: '-' | '+';
-  line: string;
   object: FingerprintObject;
 }
 
 /** `- column public.orders.note: text …` for what is gone or was otherwise, `+ …` for what came or is; the first twenty, then how many more. */
 export function describeChanges(before: readonly string[], after: readonly string[]): string[] {
   const changes = [...only('-', before, after), ...only('+', after, before)];
-  const whole = new Set(changes.filter(isRelation).map(keyOf));
-  const replaced = new Set(
-    changes.filter((change) => isRelation(change) && changes.some((other) => isOpposite(change, other))).map(keyOf),
-  );
-  const told = changes.filter(
-    (change) => isRelation(change) || !whole.has(keyOf(change)) || replaced.has(keyOf(change)),
-  );
+  const relations = (sign: Change['sign']): Set<string | null> =>
+    new Set(changes.filter((change) => change.sign === sign && isRelation(change)).map(({ object: [, name] }) => name));
+  const [gone, came] = [relations('-'), relations('+')];
+  // One that is there before and after has parts that tell more than itself.
+  const told = changes.filter((change) => {
+    const name = change.object[1];
+    return isRelation(change) || gone.has(name) === came.has(name);
+  });
   const lines = told.sort(inOrder).map(({ sign, object }) => `${sign} ${describe(object)}`);
   return lines.length <= shown ? lines : [...lines.slice(0, shown), `and ${lines.length - shown} more`];
 }
@@ -36,21 +36,13 @@ function only(sign: Change['sign'], lines: readonly string[], others: readonly s
       left.set(line, count - 1);
       return [];
     }
-    return [{ sign, line, object: objectSchema.parse(JSON.parse(line)) }];
+    return [{ sign, object: objectSchema.parse(JSON.parse(line)) }];
   });
 }
 
 /** Table, view, sequence, composite type: what has a name of its own and parts. */
 function isRelation({ object: [, relation, name] }: Change): boolean {
   return relation !== null && name === null;
-}
-
-function isOpposite(one: Change, other: Change): boolean {
-  return isRelation(other) && one.sign !== other.sign && one.object[1] === other.object[1];
-}
-
-function keyOf({ sign, object: [, relation] }: Change): string {
-  return `${sign} ${relation ?? ''}`;
 }
 
 /** By object, what it was before what it is. */

@@ -13,7 +13,12 @@ export const clusterChecks: PreflightCheck[] = [
     side: 'both',
     look: knownSettings,
   },
-  { name: 'superusers', title: 'Nobody can pass the fence', side: 'source', look: superusers },
+  {
+    name: 'superusers',
+    title: 'Nobody can pass the fence',
+    side: 'source',
+    look: (context) => superusers(context, 'source'),
+  },
 ];
 
 const pinned = new Set([...Object.keys(pinnedSettings), ...Object.keys(checkingSettings)]);
@@ -125,10 +130,11 @@ async function knownSettings(context: CheckContext): Promise<Finding> {
   };
 }
 
-async function superusers(context: CheckContext): Promise<Finding> {
-  const { user } = await context.server('source');
+/** Who could write to a side behind its fence. */
+export async function superusers(context: CheckContext, side: CheckedSide): Promise<Finding> {
+  const { user } = await context.server(side);
   const rows = await context.rows<{ name: string; sessions: string }>(
-    'source',
+    side,
     `select r.rolname as name, (select count(*) from pg_stat_activity a where a.usename = r.rolname and a.datname = current_database()
        and a.backend_type = 'client backend' and a.application_name not like $1 || ' %') as sessions
      from pg_roles r where r.rolsuper and r.rolcanlogin and r.rolname <> current_user order by 1`,
@@ -136,7 +142,7 @@ async function superusers(context: CheckContext): Promise<Finding> {
   );
   const own = Number(
     await context.value(
-      'source',
+      side,
       `select count(*) from pg_stat_activity where usename = current_user and datname = current_database() and pid <> pg_backend_pid()
          and backend_type = 'client backend' and application_name not like $1 || ' %'`,
       [applicationNamePrefix],

@@ -3,6 +3,7 @@
 import { fenceSetting, readAccess, readMark } from '../fence/former';
 import { quoteIdentifier } from '../identifier';
 import { pass, statements, type Finding, type PreflightCheck } from './check';
+import { superusers } from './cluster';
 import type { CheckContext, CheckedSide } from './context';
 
 export const fenceChecks: PreflightCheck[] = [
@@ -26,6 +27,12 @@ export const followerFenceChecks: PreflightCheck[] = [
     title: 'We may keep everybody but the stream from writing to the target',
     side: 'target',
     look: (context) => canFence(context, 'target'),
+  },
+  {
+    name: 'target-superusers',
+    title: 'Nobody can pass the fence of the target',
+    side: 'target',
+    look: (context) => superusers(context, 'target'),
   },
   { name: 'target-open', title: 'No other migration has fenced the target', side: 'target', look: targetOpen },
 ];

@@ -58,7 +58,8 @@ export const preflightCheckNames: readonly string[] = [...families.flat(), ...re
 export function createPreflightActivities(dependencies: PostgresDependencies) {
   return {
     /**
-     * Looks at both sides, read-only, and says of each thing whether it passes, with the fix as SQL or command where it does not.
+     * Looks at both sides, read-only, and says of each thing whether it passes, with the fix as SQL or command where it does not. Where changes
+     * are to be streamed, each server is made to connect to the other, by a subscription in a transaction that is rolled back.
      * All checks run whatever the others find; what could not be looked at is a failure. Never throws for what it finds; only for cancellation.
      */
     async preflight(input: PreflightInput): Promise<{ checks: Check[]; facts: MigrationFacts }> {
