@@ -6,6 +6,7 @@ import { valueSettings } from '../../activities/postgres/copy/copy-format';
 import { createMovingActivities } from '../../activities/postgres/moving';
 import { compareBatch, type MovingResult } from '../../activities/postgres/moving/batch';
 import { comparePending, planPending, readPending } from '../../activities/postgres/moving/pending';
+import type { PassOptions } from '../../activities/postgres/moving/pass';
 import { MovingSessions } from '../../activities/postgres/moving/sessions';
 import { listSubjects, type Subject } from '../../activities/postgres/moving/subjects';
 import { writingSide, type Leg } from '../../activities/postgres/stream/names';
@@ -176,11 +177,8 @@ function withSessions<Result>(work: (source: Client, target: Client) => Promise<
   );
 }
 
-/** Everything as `compareMoving` does, with limits that a test can reach. */
-async function compareOne(
-  table: string,
-  limits: { rows: number; candidates: number },
-): Promise<MovingResult | undefined> {
+/** One table as `compareMoving` does it, with limits that a test can reach. */
+async function compareOne(table: string, limits: PassOptions['limits']): Promise<MovingResult | undefined> {
   const { scope, dependencies } = rig;
   const { signal } = new AbortController();
   const options = { connections: dependencies.connections, scope, lanes: 2, writing: writingSide(0), signal };
@@ -246,6 +244,25 @@ describe('when nothing is written', () => {
     const cutFiner = await compareOne('accounts', { rows: 2, candidates: 100 });
     expect(cutFiner?.lines).toEqual(['public.accounts key=(3): different', 'public.accounts key=(4000): different']);
     await rig.target.query(`update public.accounts set note = 'note ' || id where id in (3, 4000)`);
+  });
+
+  it('reads a table again that was rewritten while it was read in pieces', async () => {
+    const other = await rig.session('source');
+    const passes = jest.spyOn(MovingSessions.prototype, 'atOneMoment');
+    passes.mockImplementationOnce(async function (this: MovingSessions, work: () => Promise<unknown>) {
+      await other.query('begin');
+      await other.query('lock table public.accounts in access exclusive mode');
+      return this.atOneMoment(work);
+    });
+    const comparing = compareOne('accounts', { pieceBytes: 500_000 });
+    await until('a piece waits for the table', async () => (await sessionsOfOurs('Lock', 'source')) > 0);
+    await other.query('cluster public.accounts using accounts_pkey');
+    await other.query('commit');
+    expect((await comparing)?.verdict.outcome).toBe('equal');
+    // The first pass twice: once by us.
+    expect(passes).toHaveBeenCalledTimes(3);
+    passes.mockRestore();
+    await other.end();
   });
 
   it('sees tables of one side only, other columns, and rows of extensions that are the user’s own', async () => {
@@ -418,9 +435,9 @@ describe('on the way back', () => {
   });
 });
 
-/** Sessions of the comparison on the target that wait for a lock; all of them for `%`. */
-async function sessionsOfOurs(waitingFor: string): Promise<number> {
-  const other = await rig.session('target');
+/** Sessions of the comparison on one side that wait for a lock; all of them for `%`. */
+async function sessionsOfOurs(waitingFor: string, side: 'source' | 'target' = 'target'): Promise<number> {
+  const other = await rig.session(side);
   const { rowCount } = await other.query(
     `select from pg_stat_activity where datname = current_database() and application_name in ('cutover digest', 'cutover compare moving')
        and coalesce(wait_event_type, '') like $1`,

@@ -101,11 +101,11 @@ export function createMovingActivities({ connections, artifacts }: PostgresDepen
               })),
               durationMs: Date.now() - started,
             });
-            const left = new Set(pending.tables.map(nameOf));
+            const left = new Set(pending.tables.map(identityOf));
             const tables = all
               .map(({ verdict }) => {
                 const { equal, ...record } = tableRecordOf(verdict);
-                return equal === undefined || (equal && left.has(verdict.table)) ? record : { ...record, equal };
+                return equal === undefined || (equal && left.has(identityOf(verdict))) ? record : { ...record, equal };
               })
               .sort((one, other) => other.bytes - one.bytes);
             const verdicts = all.map(({ verdict }) => verdict);

@@ -12,7 +12,7 @@ import { rowsSql, sumsSql, type Narrowed, type Statement } from './sql';
 import type { Subject } from './subjects';
 
 const sides: WritingSide[] = ['source', 'target'];
-const pieceBytes = 256 * 1_048_576;
+const pieceBytes = 128 * 1_048_576;
 const piecesAtMost = 64;
 /** Of one table on each side. */
 const rowsLookedAt = 50_000;
@@ -40,8 +40,8 @@ export interface PassOptions {
   /** `server_version_num` */
   versions: Record<WritingSide, number>;
   onBytes: (bytes: number) => void;
-  /** For tests: fewer rows and candidates. */
-  limits?: { rows: number; candidates: number };
+  /** For tests: fewer rows and candidates, smaller pieces. */
+  limits?: { rows?: number; candidates?: number; pieceBytes?: number };
 }
 
 interface State {
@@ -74,10 +74,10 @@ export async function readPass(
   return new Map(states.map(({ subject, result }) => [subject, result]));
 }
 
-function stateOf(subject: Subject, { versions }: PassOptions): State {
+function stateOf(subject: Subject, { versions, limits }: PassOptions): State {
   const piecesOn = (side: WritingSide): (Pages & { bytes: number })[] => {
     const { relation } = subject[side];
-    const size = Math.max(pieceBytes, relation.bytes / piecesAtMost);
+    const size = Math.max(limits?.pieceBytes ?? pieceBytes, relation.bytes / piecesAtMost);
     return cut(relation, size, versions[side] >= tidRangeScanVersion && !relation.condition).map(
       ({ lower, upper, bytes }) => ({ lower: lower?.toString(), upper: upper?.toString(), bytes }),
     );

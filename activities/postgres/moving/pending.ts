@@ -7,7 +7,7 @@ import { formatBytes } from '../../../journal/quantities';
 import type { ArtifactReference, ArtifactStore } from '../../artifacts/store';
 import { keysShown, shortened } from '../digest/bisect';
 import { unreadable } from '../digest/read-pieces';
-import { nameOf } from '../digest/relations';
+import { identityOf, nameOf } from '../digest/relations';
 import { digestSql, type Hash } from '../digest/row-digest';
 import type { MovingResult } from './batch';
 import { absent, type Seen } from './judgement';
@@ -63,13 +63,13 @@ export function planPending(
   subjects: Subject[],
   hash: Hash,
 ): { pending: Pending; results: MovingResult[]; undecided: number } {
-  const byName = new Map(subjects.map((subject) => [nameOf(subject), subject]));
+  const byName = new Map(subjects.map((subject) => [identityOf(subject), subject]));
   const pending: Pending = { hash, tables: [] };
   const tooMuch = new Map<MovingResult, string>();
   let keys = 0;
   const open = results.filter(({ undecided }) => undecided.length > 0);
   for (const result of open.sort((one, other) => one.undecided.length - other.undecided.length)) {
-    const subject = byName.get(result.verdict.table);
+    const subject = byName.get(identityOf(result.verdict));
     if (!subject) continue;
     if (!subject.keyed && subject.bytes > 2 * keylessBytes) {
       const why = `moves all the time, has no key, and is too large (${formatBytes(subject.bytes / 2)}) to be compared under the fence: give it a key, or compare it again when less is written to it`;
