@@ -1,5 +1,5 @@
-// Runs every jest project and ends with the one line that counts. What mostly waits runs two files at a time; what starts databases and
-// kills things runs alone, since two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
+// Runs every jest project and ends with the one line that counts. What mostly waits runs two files at a time; what watches whole
+// migrations and kills things runs alone, since two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,8 +12,8 @@ const rounds =
   given.length > 0
     ? [['--runInBand', ...given]]
     : [
-        ['--maxWorkers=2', '--selectProjects', 'unit', 'workflows'],
-        ['--runInBand', '--selectProjects', 'local', 'activities', 'e2e', 'faults'],
+        ['--maxWorkers=2', '--selectProjects', 'unit', 'workflows', 'activities'],
+        ['--runInBand', '--selectProjects', 'local', 'e2e', 'faults'],
       ];
 
 const sums = { passed: 0, failed: 0, skipped: 0 };
