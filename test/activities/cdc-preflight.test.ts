@@ -425,8 +425,14 @@ describe('tables', () => {
     await onSource.query('create table public.loose (a int, b int generated always as (a * 2) stored)');
     expect(await check('generated-keys', { plan: { cdc: { tablesWithoutKey: 'full' } } })).toMatchObject({
       outcome: 'fail',
-      found: expect.stringContaining('public.loose has no key') as string,
+      found: expect.stringContaining('public.loose is told apart by all') as string,
     });
+    await onSource.query(`drop table public.loose; create table public.whole (a int primary key, b int generated always as (a * 2) stored);
+      alter table public.whole replica identity full`);
+    const whole = await check('generated-keys');
+    expect(whole).toMatchObject({ outcome: 'fail', fix: 'ALTER TABLE "public"."whole" REPLICA IDENTITY DEFAULT;' });
+    await applyFix(onSource, whole);
+    expect(await check('generated-keys')).toMatchObject({ outcome: 'pass' });
   });
 
   it('with triggers that fire again are refused, and may be waived', async () => {

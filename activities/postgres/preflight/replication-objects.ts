@@ -103,26 +103,28 @@ async function applyTriggers(context: CheckContext): Promise<Finding> {
 /** From here on an update fails when the identity of its row has a generated column, which nobody publishes. */
 const strictMajor = 18;
 
-/** Identities that somebody has chosen: they come before any other key. */
+/** Identities that somebody has chosen come before any other key: an index with its columns, or FULL. */
 const chosenSql = `
-select i.indrelid as oid, json_agg(a.attname) as columns
-from pg_index i join pg_class c on c.oid = i.indrelid and c.relreplident = 'i' cross join lateral unnest(i.indkey::int2[]) as k(attnum)
-join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-where i.indisreplident and i.indrelid = any($1::oid[]) group by 1`;
+select c.oid, c.relreplident = 'f' as whole, (select json_agg(a.attname) from pg_index i cross join lateral unnest(i.indkey::int2[]) as k(attnum)
+  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where i.indrelid = c.oid and i.indisreplident) as columns
+from pg_class c where c.oid = any($1::oid[]) and c.relreplident in ('i', 'f')`;
 
 async function generatedKeys(context: CheckContext): Promise<Finding> {
   const tables = (await streamedTables(context)).filter(({ columns }) => columns.some(({ generated }) => generated));
   if (tables.length === 0) return pass('no generated columns');
   const majors = await Promise.all(writingSides(context).map(async (side) => (await context.server(side)).major));
-  const full = context.input.cdc?.tablesWithoutKey === 'full' && Math.max(...majors) >= strictMajor;
-  const rows = await context.rows<{ oid: string; columns: string }>('source', chosenSql, [
+  const strict = Math.max(...majors) >= strictMajor;
+  const rows = await context.rows<{ oid: string; whole: string; columns: string | null }>('source', chosenSql, [
     tables.map(({ oid }) => oid),
   ]);
-  const chosen = new Map(rows.map(({ oid, columns }) => [oid, names.parse(JSON.parse(columns))]));
+  const chosen = new Map(
+    rows.map(({ oid, whole, columns }) => [oid, whole === 't' ? undefined : names.parse(JSON.parse(columns ?? '[]'))]),
+  );
   const found = tables.flatMap((table) => {
     const generated = table.columns.filter((column) => column.generated).map(({ name }) => name);
-    const key = chosen.get(table.oid) ?? table.key;
-    const wrong = key ? generated.filter((name) => key.includes(name)) : full ? generated : [];
+    const key = chosen.has(table.oid) ? chosen.get(table.oid) : table.key;
+    const full = chosen.has(table.oid) || context.input.cdc?.tablesWithoutKey === 'full';
+    const wrong = key ? generated.filter((name) => key.includes(name)) : full && strict ? generated : [];
     return wrong.length > 0 ? [{ table, key, wrong: wrong.join(', ') }] : [];
   });
   if (found.length === 0) {
@@ -134,13 +136,13 @@ async function generatedKeys(context: CheckContext): Promise<Finding> {
       found.map(({ table, key, wrong }) =>
         key
           ? `the key of ${shownName(table)} has the generated ${wrong}`
-          : `${shownName(table)} has no key and the generated ${wrong}, so that its updates would fail on PostgreSQL ${strictMajor}`,
+          : `${shownName(table)} is told apart by all of its columns, the generated ${wrong} among them, so that its updates would fail on PostgreSQL ${strictMajor}`,
       ),
       '; ',
     ),
     expected: 'keys of columns that are written: generated ones are not streamed, and rows would not be found',
     fix: statements(
-      found.flatMap(({ table: { schema, name }, key }) => {
+      found.flatMap(({ table: { schema, name, key: there }, key }) => {
         const table = quoteQualified(schema, name);
         const index = `${name}_identity`;
         return key
@@ -148,7 +150,7 @@ async function generatedKeys(context: CheckContext): Promise<Finding> {
               `CREATE UNIQUE INDEX ${quoteIdentifier(index)} ON ${table} (…)`,
               `ALTER TABLE ${table} REPLICA IDENTITY USING INDEX ${quoteIdentifier(index)}`,
             ]
-          : [`ALTER TABLE ${table} ADD PRIMARY KEY (…)`];
+          : [`ALTER TABLE ${table} ${there ? 'REPLICA IDENTITY DEFAULT' : 'ADD PRIMARY KEY (…)'}`];
       }),
     ),
   };
