@@ -1,3 +1,4 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { failureType } from '../../activities/errors';
 import { ensureMarker } from '../../activities/postgres/stream/marker';
 import { groupStream } from '../../activities/postgres/stream/names';
@@ -266,7 +267,16 @@ describe('the holder of a snapshot', () => {
     await source.query('commit');
     await source.query(`rollback prepared 'left over'`);
     await rig.activities.closeLostGroup({ scope, group: 2 });
-    await rig.copyGroup(3);
+
+    // A worker that is stopped cancels its activities too, but the snapshot ends without anybody having asked for it.
+    await rig.activities.openGroup({ scope, group: 3 });
+    const worker = new MockActivityEnvironment();
+    const stopped = worker.run(() => rig.activities.holdSnapshot({ scope, group: 3, slotTimeoutMs: 20_000 }));
+    await rig.activities.awaitSnapshot({ scope, group: 3 });
+    worker.cancel('WORKER_SHUTDOWN');
+    expect((await failureOf(stopped)).type).toBe('SnapshotLost');
+    await rig.activities.closeLostGroup({ scope, group: 3 });
+    await rig.copyGroup(4);
     await expectEqual(rig);
   });
 

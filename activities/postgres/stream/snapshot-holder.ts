@@ -1,8 +1,7 @@
 // One holding of one snapshot, from the making of the slot to its end. The session that exported must not run another statement, so it is
 // watched through a second one.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Context } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { Client } from 'pg';
 import { failure, failureType } from '../../errors';
 import type { Beat } from '../../heartbeat';
@@ -87,8 +86,7 @@ export class SnapshotHolder {
       await this.hold();
       return { heldMs: Date.now() - since };
     } catch (error) {
-      // A worker that stops ends its activities as a cancellation does, but nobody has asked for this end.
-      if (shutDown()) throw snapshotLost(this.stream, 'the worker that held it was stopped');
+      if (stoppedUnasked(this.beat.signal)) throw snapshotLost(this.stream, 'the worker that held it was stopped');
       throw error;
     } finally {
       await Promise.all([this.holder, this.watch].map(closed));
@@ -212,7 +210,7 @@ export class SnapshotHolder {
     const { signal } = this.beat;
     let seenAt = Date.now();
     for (;;) {
-      if (signal.aborted && shutDown()) signal.throwIfAborted();
+      if (stoppedUnasked(signal)) signal.throwIfAborted();
       if (signal.aborted) return;
       if (this.ended) throw snapshotLost(this.stream, 'the connection that held it to the source was cut');
       const lost = await this.look().catch(() => 'blind' as const);
@@ -283,10 +281,7 @@ function pidOf(client: Client): number {
   return (client as unknown as { processID: number }).processID;
 }
 
-function shutDown(): boolean {
-  try {
-    return Context.current().cancellationDetails?.workerShutdown === true;
-  } catch {
-    return false;
-  }
+/** A worker that stops, or an attempt that is taken back, ends like a cancellation, but no workflow has asked for it. */
+function stoppedUnasked({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof CancelledFailure && reason.message !== 'CANCELLED';
 }
