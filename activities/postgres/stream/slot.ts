@@ -84,18 +84,16 @@ export async function inTheWayOfSlots(client: ClientBase, olderThanMs: number): 
 const madeWithinMs = 10_000;
 
 /**
- * Makes the slot, or finds it. All that was committed before is on disk first: apply workers commit without waiting for it.
+ * Makes the slot, or finds it.
  * @throws NotReadyYet (retryable) naming what writes on the server and makes the slot wait
  */
 export async function makeSlot(client: ClientBase, { name, from }: Stream, signal?: AbortSignal): Promise<void> {
   if (await isMade(client, name, signal)) return;
   try {
     await client.query(
-      `begin; set local synchronous_commit = local; select pg_logical_emit_message(true, 'cutover', ''); commit;
-       begin; set local statement_timeout = ${madeWithinMs}; select pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput'); commit`,
+      `set local statement_timeout = ${madeWithinMs}; select pg_create_logical_replication_slot(${quoteLiteral(name)}, 'pgoutput')`,
     );
   } catch (error) {
-    await client.query('rollback').catch(() => undefined);
     if (!(typeof error === 'object' && error !== null && 'code' in error && error.code === '57014')) throw error;
     const inTheWay = await inTheWayOfSlots(client, 0);
     throw failure(

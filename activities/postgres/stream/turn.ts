@@ -108,8 +108,7 @@ async function turn(
   const next = legStream(scope.migration, leg + 1);
   const [gains, loses] = [sides[next.from], sides[next.to]];
   await endTurns(sides, scope, signal);
-  const streams = await streamsOf(sides.target, scope, leg);
-  await requirePublication(gains, next);
+  const [streams] = await Promise.all([streamsOf(sides.target, scope, leg), requirePublication(gains, next)]);
   await forgetUnsafe(sides, next, namesOf(streams), signal);
   // Not enabled, it takes nothing; so it is made while the other server makes its slot.
   const subscribing = subscribeTo(connections, scope, loses, next, leg + 1);
@@ -123,6 +122,7 @@ async function turn(
   await subscribing;
   await parts.time('way back seen to stream', async () => {
     await enableSubscriptions(loses, [next.name]);
+    // The marker commits durably, and with it all that workers have applied before: they commit without waiting for the disk.
     await passMarker(gains, loses, [next], { signal, timeoutMs: streamsWithinMs }).catch(async (error: unknown) => {
       if (failureType(error) !== 'NotReadyYet') throw error;
       throw failure(
