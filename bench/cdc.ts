@@ -8,7 +8,6 @@ import { pathToFileURL } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { Command, InvalidArgumentError } from 'commander';
 import { startWorkerProcess } from '../examples/demo/worker-process';
-import type { HandOverRecord } from '../journal/types';
 import { ensureClientTools } from '../local/binaries/postgres-client';
 import { startStack, type Stack } from '../local/stack';
 import type { PostgresPlanInput } from '../plan/postgres';
@@ -159,7 +158,7 @@ async function freezeOf(one: Case, options: BenchOptions, client: Client, load: 
     const { lastSwitch } = await load.status();
     say(`  ${lastSwitch?.from} to ${lastSwitch?.to}: ${lastSwitch?.freezeMs.toFixed(0)} ms without writes`);
   }
-  const handOvers: HandOverRecord[] = await migration.handOvers();
+  const handOvers = await migration.handOvers();
   if (options.handOvers % 2 === 0) await migration.reject();
   else throw new Error('expected an even number of hand-overs');
   const { switches } = await load.status();

@@ -12,7 +12,14 @@ export class Acknowledged {
   private readonly events: number[] = [];
   private readonly updates = new Map<number, number>();
   private readonly unsure = new Set<number>();
+  /** Versions that orders had before the load began. */
+  private before = new Map<number, number>();
   private last?: { side: Side; at: number };
+
+  /** Before the first write. */
+  async begin(pool: pg.Pool): Promise<void> {
+    this.before = await versions(pool);
+  }
 
   inserted(event: number, side: Side): void {
     this.events.push(event);
@@ -63,15 +70,18 @@ export class Acknowledged {
   }
 
   private async wrongOrders(pool: pg.Pool): Promise<{ behind: number; ahead: number }> {
-    const known = [...this.updates].filter(([order]) => !this.unsure.has(order));
-    const { rows } = await pool.query<{ id: string; version: string }>(
-      'select id::text as id, version::text as version from orders where version > 0',
-    );
-    const versions = new Map(rows.map(({ id, version }) => [Number(id), Number(version)]));
-    const behind = known.filter(([order, updates]) => (versions.get(order) ?? 0) < updates).length;
-    const ahead = [...versions].filter(
-      ([order, version]) => !this.unsure.has(order) && version > (this.updates.get(order) ?? 0),
-    ).length;
-    return { behind, ahead };
+    const found = await versions(pool);
+    const orders = [...new Set([...found.keys(), ...this.before.keys(), ...this.updates.keys()])];
+    const extra = orders
+      .filter((order) => !this.unsure.has(order))
+      .map((order) => (found.get(order) ?? 0) - (this.before.get(order) ?? 0) - (this.updates.get(order) ?? 0));
+    return { behind: extra.filter((many) => many < 0).length, ahead: extra.filter((many) => many > 0).length };
   }
+}
+
+async function versions(pool: pg.Pool): Promise<Map<number, number>> {
+  const { rows } = await pool.query<{ id: string; version: string }>(
+    'select id::text as id, version::text as version from orders where version > 0',
+  );
+  return new Map(rows.map(({ id, version }) => [Number(id), Number(version)]));
 }

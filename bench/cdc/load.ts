@@ -20,7 +20,7 @@ class Load {
   private stopped = false;
   private readonly inFlight = new Set<Promise<void>>();
   private readonly pools: Record<Side, pg.Pool>;
-  private readonly running: Promise<void>[];
+  private running: Promise<void>[] = [];
 
   constructor(
     urls: Record<Side, string>,
@@ -29,7 +29,11 @@ class Load {
     private readonly orders: number,
   ) {
     this.pools = { source: poolOf(urls.source, writers), target: poolOf(urls.target, writers) };
-    this.running = Array.from({ length: writers }, (_, writer) => this.write(writer));
+  }
+
+  async start(): Promise<void> {
+    await this.acknowledged.begin(this.pools.source);
+    this.running = Array.from({ length: this.writers }, (_, writer) => this.write(writer));
   }
 
   status(): LoadStatus {
@@ -180,7 +184,7 @@ async function jsonOf(request: IncomingMessage): Promise<Record<string, unknown>
   return value !== null && typeof value === 'object' ? { ...value } : {};
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const { BENCH_SOURCE = '', BENCH_TARGET = '', BENCH_RATE, BENCH_WRITERS, BENCH_ORDERS } = process.env;
   const load = new Load(
     { source: BENCH_SOURCE, target: BENCH_TARGET },
@@ -188,6 +192,7 @@ function main(): void {
     Number(BENCH_WRITERS),
     Number(BENCH_ORDERS),
   );
+  await load.start();
   const server = createServer((request, response) => {
     answer(load, request)
       .catch((error: unknown) => ({ status: 503, body: { error: String(error) } }))
@@ -204,4 +209,7 @@ function main(): void {
   process.once('SIGTERM', () => void load.stop().finally(() => process.exit(0)));
 }
 
-main();
+main().catch((error: unknown) => {
+  process.stderr.write(`the load could not begin: ${String(error)}\n`);
+  process.exitCode = 1;
+});

@@ -18,6 +18,10 @@ const by = 'bench';
 const patienceMs = 900_000;
 const pollMs = 250;
 
+export interface HandOverTimes extends HandOverRecord {
+  steps: { name: string; ms: number }[];
+}
+
 export class BenchMigration {
   private constructor(
     private readonly handle: WorkflowHandleWithFirstExecutionRunId<typeof postgresMigration>,
@@ -102,8 +106,16 @@ export class BenchMigration {
     await this.expect('rolled-back');
   }
 
-  async handOvers(): Promise<HandOverRecord[]> {
-    return ((await this.journal()).handOvers ?? []).filter(({ outcome }) => outcome === 'switched');
+  /** Those that reached the other side, each with its steps under the freeze, which come one after the other. */
+  async handOvers(): Promise<HandOverTimes[]> {
+    const { handOvers = [], steps } = await this.journal();
+    const frozen = steps.filter(({ downtime, state }) => downtime === true && state === 'done');
+    return handOvers.flatMap((record, index) => {
+      if (record.outcome !== 'switched') return [];
+      const next = handOvers[index + 1]?.startedAt ?? '9';
+      const own = frozen.filter(({ startedAt }) => startedAt >= record.startedAt && startedAt < next);
+      return [{ ...record, steps: own.map(({ id, durationMs = 0 }) => ({ name: id, ms: durationMs })) }];
+    });
   }
 
   private async seeSwitch(before: number, switched: () => Promise<boolean>): Promise<string> {

@@ -1,5 +1,5 @@
 // What the benchmark of CDC has measured, as people read it and as JSON.
-import type { HandOverRecord } from '../../journal/types';
+import type { HandOverTimes } from './migration';
 import type { SyncRun } from './plain-subscription';
 import { spread, type Spread } from './statistics';
 
@@ -10,7 +10,7 @@ export interface FreezeResult {
   databaseBytes: number;
   /** Of each hand-over, as the writers saw it: last acknowledged write on the old side to the first on the new. */
   freezesMs: number[];
-  handOvers: HandOverRecord[];
+  handOvers: HandOverTimes[];
   /** Hand-overs that missed the deadline. */
   givenUp: number;
   lagsMs: number[];
@@ -68,27 +68,30 @@ function summarize(freeze: FreezeResult) {
     outage: spread(handOvers.flatMap(({ outageMs }) => outageMs ?? [])),
     lag: spread(lagsMs),
     writesPerSecond: spread(writesPerSecond),
-    parts: partsOf(handOvers),
+    steps: mediansOf(handOvers.map(({ steps }) => steps)),
+    parts: mediansOf(handOvers.map(({ parts }) => parts)),
   };
 }
 
 function printFreeze(freeze: FreezeResult): void {
-  const { freeze: writers, forward, back, outage, lag, writesPerSecond, parts } = summarize(freeze);
+  const { freeze: writers, forward, back, outage, lag, writesPerSecond, steps, parts } = summarize(freeze);
   print(`\n${megabytes(freeze.databaseBytes)}, ${writesPerSecond.median.toFixed(0)} acknowledged writes a second`);
   print(`  freeze, as the writers saw it   ${milliseconds(writers)}`);
   print(`    forward ${milliseconds(forward)}, back ${milliseconds(back)}`);
   print(`  outage, by the workflow's clock ${milliseconds(outage)}`);
   print(`  lag of a row under that load    ${milliseconds(lag)}, ${freeze.lagsMs.length} samples`);
   if (freeze.givenUp > 0) print(`  given up by the deadline and tried again: ${freeze.givenUp}`);
-  print('  where the time goes, median of each part:');
+  print('  where the outage goes, median of each step, one after the other, with what Temporal takes to get there:');
+  for (const { name, ms } of steps) print(`    ${ms.toFixed(0).padStart(5)} ms  ${name}`);
+  print('  inside fence, turn and what follows, some side by side:');
   for (const { name, ms } of parts) print(`    ${ms.toFixed(0).padStart(5)} ms  ${name}`);
 }
 
-/** Median of each part over all hand-overs, in the order in which they happen; what happens twice in one is added up. */
-function partsOf(handOvers: HandOverRecord[]): { name: string; ms: number }[] {
-  const names = [...new Set(handOvers.flatMap(({ parts }) => parts.map(({ name }) => name)))];
+/** Median of each over all hand-overs, in the order in which they happen; what happens twice in one is added up. */
+function mediansOf(lists: { name: string; ms: number }[][]): { name: string; ms: number }[] {
+  const names = [...new Set(lists.flatMap((list) => list.map(({ name }) => name)))];
   const sums = (name: string): number[] =>
-    handOvers.map(({ parts }) => parts.reduce((sum, part) => (part.name === name ? sum + part.ms : sum), 0));
+    lists.map((list) => list.reduce((sum, one) => (one.name === name ? sum + one.ms : sum), 0));
   return names.map((name) => ({ name, ms: spread(sums(name)).median }));
 }
 
