@@ -155,12 +155,17 @@ export async function presentNames(client: ClientBase, states: SequenceState[]):
   return new Set(states.filter((_, index) => there.has(index)).map(nameOf));
 }
 
-/** Sets those that are there, and names them. */
-export async function setSequences(client: ClientBase, states: SequenceState[]): Promise<Set<string>> {
+/** Sets those that are there, and names them. @param condition SQL; where it is false nothing is set */
+export async function setSequences(
+  client: ClientBase,
+  states: SequenceState[],
+  condition: string,
+): Promise<Set<string>> {
   const { rows } = await client.query<{ index: string }>(
     `select s.index - 1 as index, setval(c.oid::regclass, s.value, s.called)
        from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) with ordinality as s(schema, name, value, called, index)
-       join pg_namespace n on n.nspname = s.schema join pg_class c on c.relnamespace = n.oid and c.relname = s.name and c.relkind = 'S'`,
+       join pg_namespace n on n.nspname = s.schema join pg_class c on c.relnamespace = n.oid and c.relname = s.name and c.relkind = 'S'
+      where ${condition}`,
     [...namesOf(states), states.map(({ lastValue }) => String(lastValue)), states.map(({ isCalled }) => isCalled)],
   );
   const set = new Set(rows.map(({ index }) => Number(index)));

@@ -16,6 +16,7 @@ import {
   withMargin,
   type SequenceState,
 } from './sequence-states';
+import { fencedSql } from './fence/former';
 import { matchesSelection } from './tables';
 
 const differencesShown = 20;
@@ -29,6 +30,8 @@ export interface SequenceWay {
   to: ClientBase;
   /** Steps ahead, in each sequence's own direction. */
   margin: bigint;
+  /** Sets nothing where no fence is up: for attempts that may wake up when the side is in use. */
+  fenced?: boolean;
 }
 
 /**
@@ -37,9 +40,9 @@ export interface SequenceWay {
  * @returns the states as they were set
  * @throws PreconditionFailed when one is missing; VerificationMismatch when one did not take it
  */
-export async function carryStates({ scope, side, from, to, margin }: SequenceWay): Promise<SequenceState[]> {
+export async function carryStates({ scope, side, from, to, margin, fenced }: SequenceWay): Promise<SequenceState[]> {
   const wanted = (await readSequences(from, scope)).map((state) => withMargin(state, margin));
-  const there = await setSequences(to, wanted);
+  const there = await setSequences(to, wanted, fenced ? fencedSql : 'true');
   const missing = wanted.filter((state) => !there.has(nameOf(state)) && isRequired(state, scope));
   if (missing.length > 0) {
     throw failure(

@@ -1,7 +1,8 @@
 import type { Client } from 'pg';
 import { failureType } from '../../activities/errors';
 import { listSubjects } from '../../activities/postgres/moving/subjects';
-import { freezeRig, startFreezeServers, type FreezeRig, type FreezeServers } from '../fixtures/freeze-rig';
+import { carryStates } from '../../activities/postgres/sequences';
+import { freezeRig, session, startFreezeServers, type FreezeRig, type FreezeServers } from '../fixtures/freeze-rig';
 import { until } from '../fixtures/until';
 
 let servers: FreezeServers;
@@ -48,6 +49,7 @@ describe.each([
        insert into public.baskets values (1, 'of the side that wrote')`,
     );
     await rig.following.query(`insert into public.baskets values (2, 'of before')`);
+    await rig.shutFollowing();
   });
 
   it('is carried: each sequence ahead in its own direction, none used up by it, unlogged tables whole', async () => {
@@ -93,6 +95,26 @@ describe.each([
 describe('what streams do not carry', () => {
   beforeEach(async () => {
     rig = await freezeRig(servers, 2);
+    await rig.shutFollowing();
+  });
+
+  it('is not carried to a side that may be in use: neither by an attempt that comes late nor by one that still sleeps there', async () => {
+    const { scope } = rig;
+    await rig.activities.prepareLedger({ scope });
+    await rig.writing.query(`select setval('public."Free"', 7); insert into public.baskets values (1, 'late')`);
+    await rig.following.query(`insert into public.baskets values (2, 'of the application')`);
+    const asleep = await session(servers.target.url(scope.migration), 'cutover carry 0123456789');
+    await rig.openFollowing();
+    await expect(asleep.query('select 1')).rejects.toThrow();
+    for (const leg of [2, 0]) {
+      const late = rig.activities.carryUnderFence(carried({ leg, largeObjects: true }));
+      expect(await late.catch(failureType)).toBe('PreconditionFailed');
+    }
+    expect(await sequences(rig.following)).toMatchObject({ '"Free"': '9 (not called)' });
+    expect(await one(rig.following, 'select content as value from public.baskets')).toBe('of the application');
+    const [from, to] = [rig.writing, rig.following];
+    await expect(carryStates({ scope, side: 'target', from, to, margin: 0n, fenced: true })).rejects.toThrow();
+    expect(await sequences(rig.following)).toMatchObject({ '"Free"': '9 (not called)' });
   });
 
   it('is the same wherever a worker was killed in it and another one went on', async () => {

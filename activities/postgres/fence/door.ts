@@ -4,7 +4,7 @@ import type { Client } from 'pg';
 import { failure } from '../../errors';
 import type { Side } from '../errors';
 import { awaitNoPrepared } from './sessions';
-import { loweringSql, raisingSql, readAccess, type FenceMark, type FormerAccess } from './former';
+import { loweringSql, raisingSql, readAccess, readMark, type FenceMark, type FormerAccess } from './former';
 
 /** Whose fence, on which side. */
 export interface FenceOwner {
@@ -63,6 +63,20 @@ export function requireOurs(mark: FenceMark | undefined, { migration, side }: Fe
     );
   }
   return mark;
+}
+
+/**
+ * For work that is only right while a side is shut.
+ * @returns since when it is
+ * @throws PreconditionFailed
+ */
+export async function requireFence(session: Client, { migration, side }: FenceOwner): Promise<string> {
+  const mark = await readMark(session);
+  if (mark?.migration === migration) return mark.raisedAt;
+  throw failure(
+    'PreconditionFailed',
+    `Nothing was carried to or from the ${side}: its fence is not up, so it may be in use. Start the cutover again.`,
+  );
 }
 
 function requireInTime(startedAt: number, { side }: FenceOwner): void {

@@ -53,6 +53,12 @@ select d.datname as database, d.datconnlimit as "limit",
                  group by 1) g) as grants
   from pg_database d where d.datname = current_database()`;
 
+/** SQL: whether a fence of ours is up on this database, whosever. */
+export const fencedSql = `exists (
+  select from pg_database d left join pg_db_role_setting s on s.setdatabase = d.oid and s.setrole = 0
+   where d.datname = current_database()
+     and (array_to_string(s.setconfig, ' ') like '%${fenceSetting}=%' or shobj_description(d.oid, 'pg_database') like '${commentPrefix}%'))`;
+
 const textList = z.array(z.string());
 const grantList = formerAccessSchema.shape.grants;
 

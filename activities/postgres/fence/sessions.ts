@@ -136,7 +136,10 @@ export function namesOf(sessions: ForeignSession[]): string {
     .join('; ');
 }
 
-/** Waits until no other session of this role raises a fence on this database, ending those that do. @throws NotReadyYet after `timeoutMs` */
+/**
+ * Waits until no other session of this role raises a fence on this database, or carries into it what must not be carried once it is in use,
+ * ending those that do: attempts whose workers were given up. @throws NotReadyYet after `timeoutMs`
+ */
 export async function endRaisers(session: Client, side: Side, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   await until(
     timeoutMs,
@@ -145,14 +148,15 @@ export async function endRaisers(session: Client, side: Side, timeoutMs: number,
       const { rowCount } = await session.query(
         `select pg_terminate_backend(a.pid) from pg_stat_activity a
           where a.datid = ${thisDatabase} and a.pid <> pg_backend_pid() and a.usename = current_user
-            and a.application_name = ${quoteLiteral(`${applicationNamePrefix} ${raisingPurpose}`)}`,
+            and (a.application_name = ${quoteLiteral(`${applicationNamePrefix} ${raisingPurpose}`)}
+              or a.application_name like '${applicationNamePrefix} carry %' or a.application_name = '${applicationNamePrefix} copy unlogged tables')`,
       );
       return rowCount === 0;
     },
     () =>
       failure(
         'NotReadyYet',
-        `An older attempt to raise the fence on the ${side} has not ended after ${timeoutMs} ms. It is tried again by itself; end the session "${applicationNamePrefix} ${raisingPurpose}" there by hand when that lasts.`,
+        `An older attempt to raise or use the fence on the ${side} has not ended after ${timeoutMs} ms. It is tried again by itself; end the sessions "${applicationNamePrefix} ${raisingPurpose}" and "${applicationNamePrefix} carry" there by hand when that lasts.`,
       ),
   );
 }

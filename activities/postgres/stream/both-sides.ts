@@ -1,10 +1,11 @@
 // Both servers at once, for work that an application waits for: opening a session takes longer than most of what is done in it.
+// Unlike `withSides`, each session has the name and the settings that its work needs, and one is known as the writing side's.
 import type { Client } from 'pg';
 import type { PostgresConnections, SessionOptions } from '../connection';
-import { postgresFailure } from '../errors';
 import type { PostgresScope } from '../scope';
-import type { Parts } from './parts';
 import { otherSide, writingSide, type Leg, type WritingSide } from './names';
+import type { Parts } from './parts';
+import { rememberSide, sidedFailure } from './sides';
 
 /** A session on each side, the one that writes in a leg and the one that follows. */
 export interface BothSides {
@@ -12,26 +13,32 @@ export interface BothSides {
   following: Client;
 }
 
-interface Purposes {
-  writing: string;
-  following: string;
+export interface BothSidesOptions extends Omit<SessionOptions, 'side' | 'purpose'> {
+  /** What is done, for people who read why it failed: "Carrying sequences". */
+  doing: string;
+  /** Names of the sessions; one for both, or one each. */
+  purpose: string | { writing: string; following: string };
+  /** Told how long opening took. */
+  parts: Parts;
 }
 
-/** The sessions are opened at the same time and ended together. `on` says which side a failure is of. */
+/** The sessions are opened at the same time and ended together. Driver errors come out as failures of the closed set, told of their side. */
 export async function withBothSides<Result>(
   connections: PostgresConnections,
   { scope, leg }: { scope: PostgresScope; leg: Leg },
-  options: Omit<SessionOptions, 'side' | 'purpose'> & { purposes: Purposes; parts: Parts },
+  options: BothSidesOptions,
   work: (sides: BothSides) => Promise<Result>,
 ): Promise<Result> {
-  const { purposes, parts, ...rest } = options;
-  const open = (side: WritingSide, purpose: string): Promise<Client> =>
-    connections.open(scope[side], { ...rest, side, purpose });
+  const { doing, purpose, parts, ...rest } = options;
+  const open = async (side: WritingSide, name: string): Promise<Client> => {
+    const client = await connections.open(scope[side], { ...rest, side, purpose: name });
+    rememberSide(client, side);
+    return client;
+  };
+  const names = typeof purpose === 'string' ? { writing: purpose, following: purpose } : purpose;
+  const from = writingSide(leg);
   const [writing, following] = await parts.time('connect', () =>
-    Promise.allSettled([
-      open(writingSide(leg), purposes.writing),
-      open(otherSide(writingSide(leg)), purposes.following),
-    ]),
+    Promise.allSettled([open(from, names.writing), open(otherSide(from), names.following)]),
   );
   try {
     if (writing.status === 'rejected') throw writing.reason;
@@ -39,7 +46,7 @@ export async function withBothSides<Result>(
     return await work({ writing: writing.value, following: following.value });
   } catch (error) {
     options.signal?.throwIfAborted();
-    throw error;
+    throw sidedFailure(error, doing);
   } finally {
     await Promise.all([ended(writing), ended(following)]);
   }
@@ -47,13 +54,4 @@ export async function withBothSides<Result>(
 
 async function ended(opened: PromiseSettledResult<Client>): Promise<void> {
   if (opened.status === 'fulfilled') await opened.value.end().catch(() => undefined);
-}
-
-/** Failures of `work` as those of one side: "`doing` failed on the target". */
-export async function on<Result>(side: WritingSide, doing: string, work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    throw postgresFailure(error, side, doing);
-  }
 }

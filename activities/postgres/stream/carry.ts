@@ -1,15 +1,16 @@
 // What no stream carries, carried under the fence: sequences, unlogged tables, large objects, materialized views. All of it may be done
-// again after an attempt that was killed: nobody writes meanwhile on either side.
-import type { Client } from 'pg';
+// again after an attempt that was killed: nobody writes meanwhile on either side. And none of it is done where the fence is down: an attempt
+// that wakes up after the switch must not put back what the application has written since.
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
-import { readMark } from '../fence/former';
+import { requireFence } from '../fence/door';
 import { createLargeObjectActivities, forgetLargeObjects } from '../large-objects';
 import type { PostgresScope } from '../scope';
 import { carryStates } from '../sequences';
-import { on, withBothSides } from './both-sides';
-import { otherSide, writingSide, type Leg } from './names';
+import { withBothSides } from './both-sides';
+import { migrationKey, otherSide, writingSide, type Leg } from './names';
 import { Parts, type Part } from './parts';
+import { endFormerAttempts } from './sides';
 import { copyUnloggedTables } from './unlogged';
 import { refreshViews } from './views';
 
@@ -32,6 +33,7 @@ export interface CarriedUnderFence {
 }
 
 const settings = { lock_timeout: '5s' };
+const carrying = 'carry';
 
 export function createCarryActivities(dependencies: PostgresDependencies) {
   const { connections } = dependencies;
@@ -39,34 +41,37 @@ export function createCarryActivities(dependencies: PostgresDependencies) {
   return {
     /**
      * Carries, from the side that writes in this leg to the one that follows, what its streams do not: sequences, unlogged tables and what
-     * the input asks for, beside each other.
-     * @throws PreconditionFailed when a sequence or a table is missing; VerificationMismatch when one was not taken; TargetConflict for large
-     * objects that are not ours; AuthDenied; SourceUnavailable, TargetUnavailable (retryable)
+     * the input asks for, beside each other. Both sides must be fenced.
+     * @throws PreconditionFailed when a fence is down, or a sequence or a table is missing; VerificationMismatch when one was not taken;
+     * TargetConflict for large objects that are not ours; AuthDenied; SourceUnavailable, TargetUnavailable (retryable)
      */
     async carryUnderFence(input: CarryInput): Promise<CarriedUnderFence> {
       const { scope, leg } = input;
       const from = writingSide(leg);
       const to = otherSide(from);
+      const key = migrationKey(scope.migration);
       const parts = new Parts();
       return withHeartbeat({ carrying: `${from} to ${to}` }, async ({ signal }) => {
-        const purposes = { writing: 'carry', following: 'carry' };
-        const rows = parts.time('unlogged', () => copyUnloggedTables(connections, { scope, from, signal }));
+        const options = { doing: 'Carrying sequences', purpose: `${carrying} ${key}`, signal, settings, parts };
+        const rows = parts.time('unlogged', () =>
+          copyUnloggedTables(connections, { scope, from, fenced: true, signal }),
+        );
         const objects =
           input.largeObjects && from === 'source'
             ? parts.time('large objects', () => carryLargeObjects(scope, signal))
             : Promise.resolve({ objects: 0 });
-        const states = withBothSides(connections, input, { purposes, signal, settings, parts }, (sides) =>
-          on(to, 'Carrying sequences', async () => {
-            const carried = await parts.time('sequences', () =>
-              carryStates({ scope, side: to, from: sides.writing, to: sides.following, margin: BigInt(input.margin) }),
-            );
-            if (!input.refreshViews) return carried;
-            // A view may be made of an unlogged table.
-            await rows;
-            await parts.time('views', () => refreshViews(sides.writing, sides.following, scope));
-            return carried;
-          }),
-        );
+        const states = withBothSides(connections, input, options, async ({ writing, following }) => {
+          await endFormerAttempts(following, to, key, [carrying], signal);
+          await requireFence(following, { migration: scope.migration, side: to });
+          const carried = await parts.time('sequences', () =>
+            carryStates({ scope, side: to, from: writing, to: following, margin: BigInt(input.margin), fenced: true }),
+          );
+          if (!input.refreshViews) return carried;
+          // A view may be made of an unlogged table.
+          await rows;
+          await parts.time('views', () => refreshViews(writing, following, scope));
+          return carried;
+        });
         await Promise.allSettled([rows, objects, states]);
         return {
           sequences: (await states).length,
@@ -82,27 +87,31 @@ export function createCarryActivities(dependencies: PostgresDependencies) {
       views: number;
       refreshed: string[];
     }> {
-      return withHeartbeat({}, ({ signal }) => {
-        const purposes = { writing: 'refresh views', following: 'refresh views' };
-        return withBothSides(connections, { scope, leg }, { purposes, signal, parts: new Parts() }, (sides) =>
-          on(otherSide(writingSide(leg)), 'Refreshing materialized views', async () => {
-            const refreshed = await refreshViews(sides.writing, sides.following, scope);
+      const doing = 'Refreshing materialized views';
+      return withHeartbeat({}, ({ signal }) =>
+        withBothSides(
+          connections,
+          { scope, leg },
+          { doing, purpose: 'refresh views', signal, parts: new Parts() },
+          async ({ writing, following }) => {
+            const refreshed = await refreshViews(writing, following, scope);
             return { views: refreshed.length, refreshed: refreshed.slice(0, 20) };
-          }),
-        );
-      });
+          },
+        ),
+      );
     },
   };
 
   /** What an earlier freeze brought may have changed since its fence came down again: only what this fence guards counts as done. */
   async function carryLargeObjects(scope: PostgresScope, signal: AbortSignal): Promise<{ objects: number }> {
     const session = { purpose: 'carry large objects', signal };
-    const mark = await connections.withSession(scope.source, { ...session, side: 'source' }, (source: Client) =>
-      readMark(source),
+    const raisedAt = await connections.withSession(scope.source, { ...session, side: 'source' }, (source) =>
+      requireFence(source, { migration: scope.migration, side: 'source' }),
     );
-    await connections.withSession(scope.target, { ...session, side: 'target' }, (target) =>
-      forgetLargeObjects(target, mark?.raisedAt ?? ''),
-    );
+    await connections.withSession(scope.target, { ...session, side: 'target' }, async (target) => {
+      await requireFence(target, { migration: scope.migration, side: 'target' });
+      await forgetLargeObjects(target, raisedAt);
+    });
     return largeObjects.copyLargeObjects({ scope });
   }
 }

@@ -14,7 +14,7 @@ import { breachesSince, makeQuiet, type Quiet } from '../fence/quiet';
 import { findHoles, raisingPurpose } from '../fence/sessions';
 import { doorText, silenceBroken } from '../fence/silence';
 import type { PostgresScope } from '../scope';
-import { on, withBothSides } from './both-sides';
+import { withBothSides } from './both-sides';
 import { passMarker } from './marker';
 import { writingSide, type Leg, type Stream } from './names';
 import { Parts, type Part } from './parts';
@@ -66,51 +66,48 @@ export function createFreezeActivities({ connections, artifacts }: PostgresDepen
         const schema = reference && artifacts.read(reference).then(fingerprintLines);
         // Awaited below; until then nobody listens.
         schema?.catch(() => undefined);
-        const purposes = { writing: raisingPurpose, following: 'drain' };
-        return withBothSides(connections, { scope, leg }, { purposes, signal, settings, parts }, async (sides) => {
+        const purpose = { writing: raisingPurpose, following: 'drain' };
+        const options = { doing: 'The freeze', purpose, signal, settings, parts };
+        return withBothSides(connections, { scope, leg }, options, async (sides) => {
           const { writing, following } = sides;
           const streams = streamsOf(side === 'target' ? writing : following, scope, leg);
           streams.catch(() => undefined);
-          return on(side, 'The freeze', async () => {
-            const { raisedAt } = await parts.time('fence', () =>
-              closeDoor(writing, owner, { former, startedAt, signal }),
-            );
-            const quiet = await parts.time('silence', () =>
-              makeQuiet(writing, { side, database: former.database, signal }),
-            );
-            const quietAt = performance.now();
-            const through = await streams;
-            const [marked, looked] = await Promise.all([
-              parts.time('marker', () =>
-                passMarker(writing, following, through, { signal, timeoutMs: drainTimeoutMs }),
-              ),
-              // Waits in the session behind the writing of the marker, and is read while the marker is under way.
-              parts.time('schema', async () => ({
-                holes: await findHoles(writing, former),
-                door: await doorText(writing, former),
-                changes: schema ? await schemaChanges(writing, await schema) : undefined,
-              })),
-            ]);
-            if (looked.changes && looked.changes.length > 0) throw schemaChanged(side, looked.changes);
-            const drainedAt = new Date().toISOString();
-            await parts.time('second look', () => secondLook(writing, owner, { former, quiet, holes: looked.holes }));
-            return {
-              raisedAt,
-              drainedAt,
-              endedSessions: quiet.endedSessions,
-              holes: looked.holes,
-              evidence: evidenceOf({
-                former,
-                quiet,
-                apartMs: Math.round(performance.now() - quietAt),
-                door: looked.door,
-                streams: through,
-                markerMs: marked.ms,
-                schemaLooked: looked.changes !== undefined,
-              }),
-              parts: parts.all,
-            };
-          });
+          const { raisedAt } = await parts.time('fence', () =>
+            closeDoor(writing, owner, { former, startedAt, signal }),
+          );
+          const quiet = await parts.time('silence', () =>
+            makeQuiet(writing, { side, database: former.database, signal }),
+          );
+          const quietAt = performance.now();
+          const through = await streams;
+          const [marked, looked] = await Promise.all([
+            parts.time('marker', () => passMarker(writing, following, through, { signal, timeoutMs: drainTimeoutMs })),
+            // Waits in the session behind the writing of the marker, and is read while the marker is under way.
+            parts.time('schema', async () => ({
+              holes: await findHoles(writing, former),
+              door: await doorText(writing, former),
+              changes: schema ? await schemaChanges(writing, await schema) : undefined,
+            })),
+          ]);
+          if (looked.changes && looked.changes.length > 0) throw schemaChanged(side, looked.changes);
+          const drainedAt = new Date().toISOString();
+          await parts.time('second look', () => secondLook(writing, owner, { former, quiet, holes: looked.holes }));
+          return {
+            raisedAt,
+            drainedAt,
+            endedSessions: quiet.endedSessions,
+            holes: looked.holes,
+            evidence: evidenceOf({
+              former,
+              quiet,
+              apartMs: Math.round(performance.now() - quietAt),
+              door: looked.door,
+              streams: through,
+              markerMs: marked.ms,
+              schemaLooked: looked.changes !== undefined,
+            }),
+            parts: parts.all,
+          };
         });
       });
     },
@@ -121,15 +118,13 @@ export function createFreezeActivities({ connections, artifacts }: PostgresDepen
      * that may not be ended; SourceUnavailable, TargetUnavailable (retryable)
      */
     async prepareFreeze({ scope, leg }: { scope: PostgresScope; leg: Leg }): Promise<Record<string, never>> {
-      const purposes = { writing: 'prepare the freeze', following: 'prepare the freeze' };
-      return withHeartbeat({}, ({ signal }) =>
-        withBothSides(connections, { scope, leg }, { purposes, signal, parts: new Parts() }, (sides) =>
-          on(writingSide(leg), 'Preparing the freeze', async () => {
-            await requireReadyToFreeze(sides, { scope, leg }, signal);
-            return {};
-          }),
-        ),
-      );
+      return withHeartbeat({}, ({ signal }) => {
+        const options = { doing: 'Preparing the freeze', purpose: 'prepare the freeze', signal, parts: new Parts() };
+        return withBothSides(connections, { scope, leg }, options, async (sides) => {
+          await requireReadyToFreeze(sides, { scope, leg }, signal);
+          return {};
+        });
+      });
     },
   };
 }

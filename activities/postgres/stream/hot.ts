@@ -12,7 +12,7 @@ import { nameOf, type Relation } from '../digest/relations';
 import { digestSql, usableHash, type Hash } from '../digest/row-digest';
 import { comparePending, readPending } from '../moving/pending';
 import type { PostgresScope } from '../scope';
-import { on, withBothSides, type BothSides } from './both-sides';
+import { withBothSides, type BothSides } from './both-sides';
 import { hottestTables } from './hottest';
 import { writingSide, type Leg, type WritingSide } from './names';
 import { Parts, type Part } from './parts';
@@ -54,27 +54,26 @@ export function createHotActivities({ connections, artifacts }: PostgresDependen
       // Awaited below; until then nobody listens.
       undecided?.catch(() => undefined);
       return withHeartbeat({}, ({ signal }) => {
-        const purposes = { writing: 'compare under the fence', following: 'compare under the fence' };
-        return withBothSides(connections, { scope, leg }, { purposes, signal, settings, parts }, (sides) =>
-          on(writingSide(leg), 'Comparing under the fence', async () => {
-            const looked = await parts.time('hot tables', () => digestHottest(sides, { scope, leg, budgetBytes }));
-            const records = [hotRecord(looked, Date.now() - started)];
-            for (const { relation, contents } of looked.filter(differs).slice(0, tablesTakenApart)) {
-              records.push(await tableRecord(bySide(sides, leg), relation, contents, started));
-            }
-            const unequal = looked.filter((table) => verdictOn(table) !== 'pass').length;
-            if (!undecided) return { records, unequal, parts: parts.all };
-            const { source, target } = bySide(sides, leg);
-            const decided = await parts.time('undecided keys', async () =>
-              comparePending(source, target, await undecided),
-            );
-            return {
-              records: [...records, ...decided.records],
-              unequal: unequal + decided.unequal,
-              parts: parts.all,
-            };
-          }),
-        );
+        const doing = 'Comparing under the fence';
+        const options = { doing, purpose: 'compare under the fence', signal, settings, parts };
+        return withBothSides(connections, { scope, leg }, options, async (sides) => {
+          const looked = await parts.time('hot tables', () => digestHottest(sides, { scope, leg, budgetBytes }));
+          const records = [hotRecord(looked, Date.now() - started)];
+          for (const { relation, contents } of looked.filter(differs).slice(0, tablesTakenApart)) {
+            records.push(await tableRecord(bySide(sides, leg), relation, contents, started));
+          }
+          const unequal = looked.filter((table) => verdictOn(table) !== 'pass').length;
+          if (!undecided) return { records, unequal, parts: parts.all };
+          const { source, target } = bySide(sides, leg);
+          const decided = await parts.time('undecided keys', async () =>
+            comparePending(source, target, await undecided),
+          );
+          return {
+            records: [...records, ...decided.records],
+            unequal: unequal + decided.unequal,
+            parts: parts.all,
+          };
+        });
       });
     },
   };

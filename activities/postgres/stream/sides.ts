@@ -58,17 +58,7 @@ export async function openSide(
     settings,
     ...(signal && { signal }),
   });
-  const query: unknown = Reflect.get(client, 'query');
-  if (typeof query !== 'function') return client;
-  const noted = (...values: unknown[]): unknown => {
-    const answer: unknown = Reflect.apply(query, client, values);
-    if (!(answer instanceof Promise)) return answer;
-    return answer.catch((error: unknown) => {
-      if (typeof error === 'object' && error !== null) cameFrom.set(error, side);
-      throw error;
-    });
-  };
-  Object.defineProperty(client, 'query', { value: noted, configurable: true });
+  rememberSide(client, side);
   try {
     // The application's own event triggers may refuse DDL, and ours is of no concern to them.
     await client.query(
@@ -81,7 +71,22 @@ export async function openSide(
   }
 }
 
-/** An error of a session of `openSide` as a failure of the closed set; anything else as it is. */
+/** Has `sidedFailure` know which side an error of this session came from. */
+export function rememberSide(client: Client, side: WritingSide): void {
+  const query: unknown = Reflect.get(client, 'query');
+  if (typeof query !== 'function') return;
+  const noted = (...values: unknown[]): unknown => {
+    const answer: unknown = Reflect.apply(query, client, values);
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch((error: unknown) => {
+      if (typeof error === 'object' && error !== null) cameFrom.set(error, side);
+      throw error;
+    });
+  };
+  Object.defineProperty(client, 'query', { value: noted, configurable: true });
+}
+
+/** An error of a session that `rememberSide` has seen, as a failure of the closed set; anything else as it is. */
 export function sidedFailure(error: unknown, purpose: string): unknown {
   const side = typeof error === 'object' && error !== null ? cameFrom.get(error) : undefined;
   return side === undefined ? error : postgresFailure(error, side, purpose);

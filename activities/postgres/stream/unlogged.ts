@@ -7,6 +7,7 @@ import type { PostgresConnections } from '../connection';
 import { copyIntoSql, copyOutSql, valueSettings } from '../copy/copy-format';
 import { StreamError, streamRows } from '../copy/copy-stream';
 import { postgresFailure } from '../errors';
+import { requireFence } from '../fence/door';
 import type { PostgresScope } from '../scope';
 import { listTables, type SelectedTable } from '../tables';
 import { otherSide, type WritingSide } from './names';
@@ -17,6 +18,8 @@ export interface UnloggedCopy {
   scope: PostgresScope;
   /** The fenced side that has written so far. */
   from: WritingSide;
+  /** Touches nothing where the fence is down: for attempts that may wake up when the side is in use. */
+  fenced?: boolean;
   signal?: AbortSignal;
 }
 
@@ -26,7 +29,7 @@ export interface UnloggedCopy {
  */
 export async function copyUnloggedTables(
   connections: PostgresConnections,
-  { scope, from, signal }: UnloggedCopy,
+  { scope, from, fenced, signal }: UnloggedCopy,
 ): Promise<{ tables: number; rows: string }> {
   const session = { side: from, purpose: 'copy unlogged tables', signal, settings: { ...valueSettings } };
   return connections.withSession(scope[from], session, async (writing) => {
@@ -34,7 +37,9 @@ export async function copyUnloggedTables(
     if (tables.length === 0) return { tables: 0, rows: '0' };
     const to = otherSide(from);
     return connections.withSession(scope[to], { ...session, side: to }, (following) =>
-      copyInto(writing, following, tables, from),
+      copyInto(writing, following, tables, from, async () => {
+        if (fenced) await requireFence(following, { migration: scope.migration, side: to });
+      }),
     );
   });
 }
@@ -69,10 +74,12 @@ async function copyInto(
   following: Client,
   tables: SelectedTable[],
   from: WritingSide,
+  mayWrite: () => Promise<void>,
 ): Promise<{ tables: number; rows: string }> {
   let total = 0n;
   await following.query('set session_replication_role = replica');
   await following.query('begin');
+  await mayWrite();
   for (const table of tables) await emptyTable(following, table);
   for (const table of tables) total += BigInt(await copyTable(writing, following, table, from));
   await following.query('commit');
