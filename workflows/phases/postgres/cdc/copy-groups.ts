@@ -6,6 +6,7 @@ import {
   CancellationScope,
   isCancellation,
   proxyActivities,
+  sleep,
 } from '@temporalio/workflow';
 import type { MigrationActivities } from '../../../../activities';
 import { parseDurationMs } from '../../../../plan/duration';
@@ -18,6 +19,7 @@ import type { CdcMigration } from './migration';
 /** Copies every table that is not copied yet, in as many groups as it takes. */
 export async function copyInGroups(migration: CdcMigration): Promise<void> {
   const { runbook, scope } = migration;
+  let lost = 0;
   for (;;) {
     if (migration.groupOpen) await giveGroupUp(migration);
     migration.group += 1;
@@ -30,9 +32,12 @@ export async function copyInGroups(migration: CdcMigration): Promise<void> {
       migration.groupOpen = false;
       return;
     }
+    lost += 1;
     runbook.note(
       `The snapshot of copy group ${group} was lost. Tables that are finished keep their group; the others are copied anew in another one.`,
     );
+    // One that is lost again and again must not fill the history.
+    if (lost > 1) await sleep(Math.min(lost * 2_000, 300_000), { summary: 'Before another copy group is opened' });
   }
 }
 
