@@ -7,7 +7,7 @@ import { schemaChanges } from '../ddl/fingerprint';
 import { barrierStands, readAccess } from '../fence/former';
 import { findHoles, foreignSessions } from '../fence/sessions';
 import type { PostgresScope } from '../scope';
-import { lockInTheWay } from './failing';
+import { lockInTheWay, tablesInTheWay } from './failing';
 import { passMarker } from './marker';
 import type { Stream, WritingSide } from './names';
 import type { Sides } from './sides';
@@ -67,12 +67,21 @@ export async function seeStreams(
 }
 
 async function whyBehind(sides: Sides, look: StreamLook): Promise<string | undefined> {
-  const { stream, slot, subscription } = look;
+  const { stream, slot } = look;
   const lock = await lockInTheWay(sides, look);
   if (lock !== undefined) return `${stream.name} on the ${stream.to}: ${lock}`;
-  if ((subscription?.errors ?? 0) > 0)
-    return `${stream.name} has failed ${subscription?.errors ?? 0} times; the log of the ${stream.to} says why`;
+  const failing = await failingWords(sides, look);
+  if (failing !== undefined) return failing;
   return slot && slot.lagBytes > 0 ? `${stream.name} is ${slot.lagBytes} bytes behind` : undefined;
+}
+
+/** Of a stream that does not come forward, where it has ever failed. */
+async function failingWords(sides: Sides, look: StreamLook): Promise<string | undefined> {
+  const { stream, subscription } = look;
+  if (!subscription?.errors) return undefined;
+  const tables = await tablesInTheWay(sides, look);
+  const what = tables.length > 0 ? ` stands at a transaction on ${tables.join(', ')} and` : '';
+  return `${stream.name}${what} has failed ${subscription.errors} times; the log of the ${stream.to} says why`;
 }
 
 function isSettling({ slot, subscription }: StreamLook): boolean {
@@ -86,7 +95,8 @@ async function streamProblems(sides: Sides, look: StreamLook): Promise<string[]>
   if (loss !== undefined) return [loss];
   if (!subscription) return [`the subscription ${name} is not there on the ${to}`];
   if (!subscription.enabled) return [`the subscription ${name} on the ${to} is disabled`];
-  if (isSettling(look)) return [`${name}: ${await whyNotStarted(sides[to], [name], stream)}`];
+  if (isSettling(look))
+    return [(await failingWords(sides, look)) ?? `${name}: ${await whyNotStarted(sides[to], [name], stream)}`];
   return slot?.walStatus === 'unreserved'
     ? [
         `the replication slot ${name} of the ${from} is about to be given up by the server: it holds back more WAL than max_slot_wal_keep_size`,
