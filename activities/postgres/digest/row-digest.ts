@@ -68,14 +68,26 @@ export function fromSql(relation: Relation, { lower, upper }: Pages): string {
   return conditions.length === 0 ? from : `${from} where ${conditions.join(' and ')}`;
 }
 
+/**
+ * One row: `rows` and `sum`, of a 64-bit hash that is three times as fast and promised by nobody to be the same on another server: equal sums
+ * of equal numbers of rows are equal rows; unequal ones mean nothing, and are left to `digestSql`.
+ */
+export function quickSumSql(relation: Relation, hash: Hash): string {
+  return `select count(*) as rows, sum(hashtextextended(${rowText(relation, hash)} collate "C", 0)) as sum ${fromSql(relation, {})}`;
+}
+
+export function rowHash(relation: Relation, hash: Hash): string {
+  return hashOf(rowText(relation, hash), hash);
+}
+
 /** Bytes are hashed by themselves: as text they would be twice as long, and too long from half a gigabyte on. */
-export function rowHash({ columns }: Relation, hash: Hash): string {
+function rowText({ columns }: Relation, hash: Hash): string {
   const fields = columns.map(({ name, type }) => {
     const column = quoteIdentifier(name);
     if (type !== 'bytea') return column;
     return hash === 'md5' ? `md5(${column})` : `encode(sha256(${column}), 'hex')`;
   });
-  return hashOf(`row(${fields.join(', ')})::text`, hash);
+  return `row(${fields.join(', ')})::text`;
 }
 
 export function keyHash(relation: Relation, hash: Hash): string {

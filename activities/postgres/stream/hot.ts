@@ -8,8 +8,8 @@ import { withHeartbeat } from '../../heartbeat';
 import { valueSettings } from '../copy/copy-format';
 import { findDifferences } from '../digest/bisect';
 import { unreadable } from '../digest/read-pieces';
-import { nameOf, type Relation } from '../digest/relations';
-import { digestSql, usableHash, type Hash } from '../digest/row-digest';
+import { identityOf, listRelations, nameOf, type Relation } from '../digest/relations';
+import { digestSql, quickSumSql, usableHash } from '../digest/row-digest';
 import { comparePending, readPending } from '../moving/pending';
 import type { PostgresScope } from '../scope';
 import { withBothSides, type BothSides } from './both-sides';
@@ -39,6 +39,8 @@ const settings = { ...valueSettings, lock_timeout: '5s' };
 
 type Found = { rows: string; digest: string } | { reason: string };
 
+const unread: Found = { reason: 'it was not looked at' };
+
 type Looked = { relation: Relation; contents: Record<WritingSide, Found> };
 
 export function createHotActivities({ connections, artifacts }: PostgresDependencies) {
@@ -59,8 +61,11 @@ export function createHotActivities({ connections, artifacts }: PostgresDependen
         return withBothSides(connections, { scope, leg }, options, async (sides) => {
           const looked = await parts.time('hot tables', () => digestHottest(sides, { scope, leg, budgetBytes }));
           const records = [hotRecord(looked, Date.now() - started)];
-          for (const { relation, contents } of looked.filter(differs).slice(0, tablesTakenApart)) {
-            records.push(await tableRecord(bySide(sides, leg), relation, contents, started));
+          const apart = looked.filter(differs).slice(0, tablesTakenApart);
+          const keyed = apart.length === 0 ? [] : await listRelations(sides.writing, scope);
+          for (const { relation, contents } of apart) {
+            const whole = keyed.find((other) => identityOf(other) === identityOf(relation)) ?? relation;
+            records.push(await tableRecord(bySide(sides, leg), whole, contents, started));
           }
           const unequal = looked.filter((table) => verdictOn(table) !== 'pass').length;
           if (!undecided) return { records, unequal, parts: parts.all };
@@ -95,22 +100,41 @@ async function digestHottest(both: BothSides, { scope, leg, budgetBytes }: HotIn
     usableHash(target),
   ]);
   const hash = hashes.includes('sha256') ? 'sha256' : 'md5';
-  const [here, there] = await Promise.all([digestAll(source, relations, hash), digestAll(target, relations, hash)]);
-  const unread = { reason: 'it was not looked at' };
-  return relations.map((relation, index) => ({
-    relation,
-    contents: { source: here[index] ?? unread, target: there[index] ?? unread },
-  }));
+  const contentsOf = async (tables: Relation[], sqlOf: (relation: Relation) => string): Promise<Looked[]> => {
+    const [here, there] = await Promise.all([readAll(source, tables, sqlOf), readAll(target, tables, sqlOf)]);
+    return tables.map((relation, index) => ({
+      relation,
+      contents: { source: here[index] ?? unread, target: there[index] ?? unread },
+    }));
+  };
+  const quick = await contentsOf(relations, (relation) => quickSumSql(relation, hash));
+  // Two servers need not hash alike: only the digest says that rows differ.
+  const doubtful = quick.filter((table) => verdictOn(table) === 'fail').map(({ relation }) => relation);
+  const digested = await contentsOf(doubtful, (relation) => digestSql(relation, {}, hash));
+  return quick.map((table) => digested.find(({ relation }) => relation === table.relation) ?? table);
 }
 
-async function digestAll(client: Client, relations: Relation[], hash: Hash): Promise<Found[]> {
+/** In one round trip; table by table where that fails, so that it is known which one cannot be read. */
+async function readAll(client: Client, relations: Relation[], sqlOf: (relation: Relation) => string): Promise<Found[]> {
+  if (relations.length === 0) return [];
+  const statements = relations.map((relation, index) => `select ${index} as table, t.* from (${sqlOf(relation)}) t`);
+  const read = async (sql: string): Promise<Found[]> => {
+    const { rows } = await client.query<Record<string, string | null>>(sql);
+    const found: Found[] = [];
+    for (const { table, ...content } of rows) {
+      found[Number(table)] = { rows: content.rows ?? '0', digest: JSON.stringify(content) };
+    }
+    return found;
+  };
+  try {
+    return await read(statements.join(' union all '));
+  } catch (error) {
+    if (unreadable(error).reason === undefined) throw error;
+  }
   const contents: Found[] = [];
-  for (const relation of relations) {
+  for (const [index, statement] of statements.entries()) {
     try {
-      const { rows } = await client.query<{ rows: string; high: string | null; low: string | null }>(
-        digestSql(relation, {}, hash),
-      );
-      contents.push({ rows: rows[0]?.rows ?? '0', digest: `${rows[0]?.rows} ${rows[0]?.high} ${rows[0]?.low}` });
+      contents.push((await read(statement))[index] ?? unread);
     } catch (error) {
       const { reason } = unreadable(error);
       if (reason === undefined) throw error;
