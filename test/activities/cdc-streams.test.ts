@@ -285,7 +285,11 @@ it('a cutover may begin exactly when the following side is shut, its streams run
   expect(await problems()).toBe('');
 
   await rig.reopen('target', '-c default_transaction_read_only=off');
-  expect(await problems()).toMatch(/a session of somebody else on the target, which follows: .*program test/);
+  expect(await problems()).toBe('');
+  await rig.target.query('begin');
+  await rig.target.query('create temporary table mine (id int)');
+  expect(await problems()).toMatch(/somebody else writes to the target, which follows: .*program test/);
+  await rig.target.query('rollback');
   await rig.target.query(
     `alter subscription ${(await activities.subscribe({ scope, leg: 0 })).streams[0] ?? ''} disable`,
   );

@@ -61,6 +61,12 @@ export async function openWriters(session: Client): Promise<ForeignSession[]> {
   return (await session.query<ForeignSession>(writersSql)).rows;
 }
 
+/** Client sessions of others among them: on a side that follows, the workers of its subscriptions write all the time. */
+export async function writingSessions(session: Client): Promise<ForeignSession[]> {
+  const [writers, sessions] = [await openWriters(session), await foreignSessions(session)];
+  return writers.filter(({ pid }) => sessions.some((other) => other.pid === pid));
+}
+
 /** Waits until every connection that was on its way in when called is either seen or refused. @throws NotReadyYet after `timeoutMs` */
 export async function awaitEntering(
   session: Client,

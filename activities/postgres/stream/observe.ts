@@ -5,7 +5,7 @@ import type { Client } from 'pg';
 import { failureType } from '../../errors';
 import { schemaChanges } from '../ddl/fingerprint';
 import { barrierStands, readAccess } from '../fence/former';
-import { findHoles, foreignSessions } from '../fence/sessions';
+import { findHoles, writingSessions } from '../fence/sessions';
 import type { PostgresScope } from '../scope';
 import { lockInTheWay, tablesInTheWay } from './failing';
 import { passMarker } from './marker';
@@ -144,13 +144,14 @@ export async function followerProblems(following: Client, scope: PostgresScope, 
     ours && barrierStands(now, mark.former)
       ? []
       : [`the fence on ${now.database} of the ${side} is not up: others may write to the side that follows`];
-  const sessions = await foreignSessions(following);
+  // Behind the fence only a superuser can be there: who looks harms nobody, who writes does.
+  const writers = await writingSessions(following);
   const holes = await findHoles(following, mark?.former ?? now);
   return [
     ...fence,
-    ...sessions
+    ...writers
       .slice(0, 5)
-      .map(({ description }) => `a session of somebody else on the ${side}, which follows: ${description}`),
+      .map(({ description }) => `somebody else writes to the ${side}, which follows: ${description}`),
     ...holes.filter((hole) => hole.startsWith('subscription ')).map((hole) => `on the ${side}: ${hole}`),
   ];
 }
