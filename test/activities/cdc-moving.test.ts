@@ -238,7 +238,7 @@ describe('when nothing is written', () => {
     expect((await look()).unequal).toBe(0);
     await rig.target.query('insert into public.bag values (2)');
     expect((await look()).records[0]?.differences).toEqual([
-      expect.stringMatching(/^public\.bag \(no key\): \d+ rows on the source, \d+ on the target, not the same$/),
+      expect.stringMatching(/^public\.bag: \d+ rows on the source, \d+ on the target, not the same$/),
     ]);
     await rig.target.query('delete from public.bag where ctid = (select ctid from public.bag where v = 2 limit 1)');
   });
@@ -477,7 +477,15 @@ async function plantedIds({ schema, name, source }: Subject): Promise<string[]> 
   });
 }
 
-function undecidedResult({ subject: { schema, name }, ids }: { subject: Subject; ids: string[] }): MovingResult {
+function undecidedResult({ subject: { schema, name, keyed }, ids }: { subject: Subject; ids: string[] }): MovingResult {
+  const whole = !keyed;
   const verdict = { table: `${schema}.${name}`, schema, name, comparable: true, digested: true, bytes: 0 };
-  return { verdict: { ...verdict, outcome: 'equal' }, lines: [], onOneSideOnly: false, moved: 1, undecided: ids };
+  return {
+    verdict: { ...verdict, outcome: 'equal' },
+    lines: [],
+    onOneSideOnly: false,
+    moved: 1,
+    undecided: ids,
+    whole,
+  };
 }

@@ -1,4 +1,4 @@
-import { batchesOf, linesOf, type MovingResult } from '../../activities/postgres/moving/batch';
+import { batchesOf, conclude, linesOf, type MovingResult } from '../../activities/postgres/moving/batch';
 import { BucketSums, finerBits, firstBits } from '../../activities/postgres/moving/bucket-sums';
 import { absent, afterFollowing, afterWriting, type Seen } from '../../activities/postgres/moving/judgement';
 import { planPending } from '../../activities/postgres/moving/pending';
@@ -98,18 +98,30 @@ function subject(name: string, rest: Partial<Subject> = {}): Subject {
   return { ...base, source: side, target: side, ...rest };
 }
 
-function undecided(name: string, keys: number): MovingResult {
+function undecided(name: string, keys: number, whole = false): MovingResult {
   const verdict = { table: `public.${name}`, schema: 'public', name, digested: true, comparable: true, bytes: 1 };
   const ids = Array.from({ length: keys }, (_, at) => `["${at}"]`);
-  return { verdict: { ...verdict, outcome: 'equal' }, lines: [], onOneSideOnly: false, moved: keys, undecided: ids };
+  return {
+    verdict: { ...verdict, outcome: 'equal' },
+    lines: [],
+    onOneSideOnly: false,
+    moved: keys,
+    undecided: ids,
+    whole,
+  };
 }
 
 describe('what is left to the freeze', () => {
   it('is bounded: tables beyond it are unverifiable, those with few rows left come first', () => {
     const subjects = [subject('many'), subject('few'), subject('most'), subject('bag', { keyed: false })];
     const large = subject('log', { keyed: false, bytes: 2 ** 30 });
-    const results = [undecided('most', 9_000), undecided('many', 5_000), undecided('few', 3), undecided('bag', 7)];
-    const planned = planPending([...results, undecided('log', 1)], [...subjects, large], 'md5');
+    const results = [
+      undecided('most', 9_000),
+      undecided('many', 5_000),
+      undecided('few', 3),
+      undecided('bag', 7, true),
+    ];
+    const planned = planPending([...results, undecided('log', 1, true)], [...subjects, large], 'md5');
     expect(planned.pending.tables.map(({ name, keys }) => [name, keys.length])).toEqual([
       ['few', 3],
       ['bag', 0],
@@ -122,6 +134,24 @@ describe('what is left to the freeze', () => {
       expect.stringContaining('9000 rows that move all the time'),
       expect.stringContaining('has no key'),
     ]);
+  });
+});
+
+describe('a pass that has not seen all that differs', () => {
+  const total = { rows: 3n, high: 0n, low: 0n };
+  const read = { totals: { source: total, target: total }, candidates: [], complete: false };
+  const settled = { wrong: [], undecided: ['["1"]'] };
+
+  it('proves nothing but what it found wrong', () => {
+    expect(conclude(subject('t'), read, settled, 'source', false)).toBeUndefined();
+    const wrong = [{ label: '(1)', kind: 'different' as const, rows: 0 }];
+    expect(conclude(subject('t'), read, { ...settled, wrong }, 'source', false)).toMatchObject({
+      verdict: { outcome: 'unequal', why: 'has at least 1 different rows' },
+    });
+  });
+
+  it('leaves the whole table to the freeze when there have been enough', () => {
+    expect(conclude(subject('t'), read, settled, 'source', true)).toMatchObject({ whole: true, undecided: [] });
   });
 });
 

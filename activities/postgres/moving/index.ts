@@ -36,7 +36,7 @@ export interface CompareMovingInput {
 }
 
 export interface ComparedMoving extends ComparedTables {
-  /** Keys (and tables without a key) that moved all the time: neither equal nor different, to be compared under the fence. */
+  /** Keys (and small tables as a whole) that moved all the time: neither equal nor different, to be compared under the fence. */
   undecided: number;
   /** `pending.json`, where something is undecided: for `readPending` and `comparePending`. */
   pending?: ArtifactReference;
@@ -97,7 +97,7 @@ export function createMovingActivities({ connections, artifacts }: PostgresDepen
               unlogged,
               pending: pending.tables.map((table) => ({
                 table: nameOf(table),
-                ...(table.keyed ? { keys: table.keys.length } : {}),
+                ...(table.whole ? {} : { keys: table.keys.length }),
               })),
               durationMs: Date.now() - started,
             });
@@ -137,7 +137,7 @@ function notIn(subjects: Subject[], done: MovingResult[]): Subject[] {
 }
 
 function withoutRows(verdict: Verdict): MovingResult {
-  return { verdict, lines: [], onOneSideOnly: true, moved: 0, undecided: [] };
+  return { verdict, lines: [], onOneSideOnly: true, moved: 0, undecided: [], whole: false };
 }
 
 function hottest(results: MovingResult[]): string[] {

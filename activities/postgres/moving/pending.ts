@@ -17,8 +17,8 @@ import type { Subject } from './subjects';
 
 /** Of all tables together: some tenths of a second under the fence. */
 const keysAtMost = 10_000;
-/** A table without a key is digested whole under the fence. */
-const keylessBytes = 16 * 1_048_576;
+/** Of a table that is digested whole under the fence, because it has no key or has changed too much, on either side. */
+const wholeBytes = 16 * 1_048_576;
 const keysInOneStatement = 1_000;
 
 /** The record that stands for undecided rows until the freeze, and after it. */
@@ -43,10 +43,11 @@ const pendingSchema = z.object({
     z.object({
       schema: z.string(),
       name: z.string(),
-      keyed: z.boolean(),
+      /** Digested as a whole. */
+      whole: z.boolean(),
       source: sideSchema,
       target: sideSchema,
-      /** Keys as JSON arrays of text; not used without a key. */
+      /** JSON arrays of text; none for a whole table. */
       keys: z.array(z.string()),
     }),
   ),
@@ -67,28 +68,29 @@ export function planPending(
   const pending: Pending = { hash, tables: [] };
   const tooMuch = new Map<MovingResult, string>();
   let keys = 0;
-  const open = results.filter(({ undecided }) => undecided.length > 0);
+  const open = results.filter(({ undecided, whole }) => whole || undecided.length > 0);
   for (const result of open.sort((one, other) => one.undecided.length - other.undecided.length)) {
     const subject = byName.get(identityOf(result.verdict));
     if (!subject) continue;
-    if (!subject.keyed && subject.bytes > 2 * keylessBytes) {
-      const why = `moves all the time, has no key, and is too large (${formatBytes(subject.bytes / 2)}) to be compared under the fence: give it a key, or compare it again when less is written to it`;
-      tooMuch.set(result, why);
-      continue;
-    }
-    const wanted = subject.keyed ? result.undecided.length : 0;
-    if (keys + wanted > keysAtMost) {
-      const why = `has ${result.undecided.length} rows that move all the time, too many to be compared under the fence: compare it again when less is written to it`;
-      tooMuch.set(result, why);
-      continue;
-    }
-    keys += wanted;
     const { schema, name, keyed, source, target } = subject;
-    pending.tables.push({ schema, name, keyed, source, target, keys: keyed ? result.undecided : [] });
+    if (result.whole && subject.bytes > 2 * wholeBytes) {
+      const how = keyed ? 'changed too much, or was rewritten, while it was read' : 'moves all the time and has no key';
+      const why = `${how}, and is too large (${formatBytes(subject.bytes / 2)}) to be compared under the fence: compare it again when less is written to it`;
+      tooMuch.set(result, why);
+      continue;
+    }
+    const wanted = result.whole ? [] : result.undecided;
+    if (keys + wanted.length > keysAtMost) {
+      const why = `has ${wanted.length} rows that move all the time, too many to be compared under the fence: compare it again when less is written to it`;
+      tooMuch.set(result, why);
+      continue;
+    }
+    keys += wanted.length;
+    pending.tables.push({ schema, name, whole: result.whole, source, target, keys: wanted });
   }
   return {
     pending,
-    undecided: keys + pending.tables.filter(({ keyed }) => !keyed).length,
+    undecided: keys + pending.tables.filter(({ whole }) => whole).length,
     results: results.map((result) => {
       const why = tooMuch.get(result);
       if (!why || result.verdict.outcome !== 'equal') return result;
@@ -103,7 +105,7 @@ export async function readPending(artifacts: ArtifactStore, reference: ArtifactR
 }
 
 /**
- * Compares exactly these keys, and tables without a key whole. Nobody may write on either side, and the stream must be drained.
+ * Compares exactly these keys, and some small tables as a whole. Nobody may write on either side, and the stream must be drained.
  * One record for all; `unequal` counts the tables that differ or could not be read. Driver errors of a lost server pass as they are.
  */
 export async function comparePending(
@@ -128,7 +130,7 @@ export async function comparePending(
       lines.push(`${nameOf(table)} could not be read: ${reason}`);
     }
   }
-  const whole = pending.tables.filter(({ keyed }) => !keyed).length;
+  const whole = pending.tables.filter((table) => table.whole).length;
   const what = `${rows} rows${whole > 0 ? ` and ${whole} whole tables` : ''}, compared under the fence`;
   const shown = lines.slice(0, keysShown);
   if (lines.length > shown.length) shown.push(`and ${lines.length - shown.length} more`);
@@ -154,7 +156,7 @@ async function compareTable(
   hash: Hash,
 ): Promise<string[]> {
   const name = nameOf(table);
-  if (!table.keyed) {
+  if (table.whole) {
     const [here, there] = await Promise.all(
       [source, target].map(async (client, at) => {
         const { relation } = at === 0 ? table.source : table.target;
@@ -163,7 +165,7 @@ async function compareTable(
     );
     return JSON.stringify(here) === JSON.stringify(there)
       ? []
-      : [`${name} (no key): ${here?.[0]?.[0]} rows on the source, ${there?.[0]?.[0]} on the target, not the same`];
+      : [`${name}: ${here?.[0]?.[0]} rows on the source, ${there?.[0]?.[0]} on the target, not the same`];
   }
   const differing: string[] = [];
   for (const keys of portionsOf(table.keys, keysInOneStatement)) {

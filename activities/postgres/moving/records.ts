@@ -12,7 +12,7 @@ export interface Findings {
   results: MovingResult[];
   /** Names of tables that wait for the freeze as a whole. */
   unlogged: string[];
-  /** Undecided rows by table; `keys` is undefined where there is no key. */
+  /** Undecided rows by table; `keys` is undefined where it is the whole table. */
   pending: { table: string; keys?: number }[];
   durationMs: number;
 }
@@ -108,8 +108,7 @@ function leftToTheFreeze({ unlogged, pending, durationMs }: Findings): Validatio
     });
   }
   if (pending.length > 0) {
-    const what = (keys?: number): string =>
-      keys === undefined ? 'the whole table, which has no key,' : `${keys} rows`;
+    const what = (keys?: number): string => (keys === undefined ? 'the whole table' : `${keys} rows`);
     records.push({
       name: pendingName,
       outcome: 'skipped',

@@ -35,6 +35,7 @@ const resultSchema: z.ZodType<MovingResult> = z.object({
   onOneSideOnly: z.boolean(),
   moved: z.number(),
   undecided: z.array(z.string()),
+  whole: z.boolean(),
 });
 
 /** What this attempt has found so far; forgets other attempts, and what could not be read. */
