@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { failureType } from '../../activities/errors';
+import type { Pending } from '../../activities/postgres/moving/pending';
 import { listSubjects } from '../../activities/postgres/moving/subjects';
 import { carryStates } from '../../activities/postgres/sequences';
 import { freezeRig, session, startFreezeServers, type FreezeRig, type FreezeServers } from '../fixtures/freeze-rig';
@@ -236,13 +237,12 @@ describe('the comparison under the fence', () => {
     await Promise.all([clients.source.end(), clients.target.end()]);
     const orders = subjects.find(({ name }) => name === 'Orders');
     if (!orders) throw new Error('no subject');
-    const { schema, name, keyed, source, target } = orders;
-    const tables = [{ schema, name, keyed, source, target, keys: ['["3"]', '["4"]'] }];
-    const pending = await rig.artifacts.put(
-      rig.scope.migration,
-      'pending.json',
-      JSON.stringify({ hash: 'md5', tables }),
-    );
+    const { schema, name, source, target } = orders;
+    const undecided: Pending = {
+      hash: 'md5',
+      tables: [{ schema, name, whole: false, source, target, keys: ['["3"]', '["4"]'] }],
+    };
+    const pending = await rig.artifacts.put(rig.scope.migration, 'pending.json', JSON.stringify(undecided));
     expect(await compare({ budgetBytes: 0, pending })).toMatchObject({
       unequal: 0,
       records: [{}, { outcome: 'pass' }],
