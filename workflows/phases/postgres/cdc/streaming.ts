@@ -79,10 +79,13 @@ async function shutTarget(migration: CdcMigration): Promise<void> {
     {
       undoTitle: 'Lower the fence on the target',
       undoNeeds: ['streams'],
-      undo: async () =>
-        (await run('quickUndo', 'Lower the fence on the target').lowerFence({ scope, side, former })).lowered
-          ? 'open again'
-          : 'the fence was not up',
+      undo: async () => {
+        // Behind the fence: who comes in once it is lowered must not find the copy and write to what is about to go.
+        const inventory = needed(migration.inventory, 'inventory');
+        await run('undo', 'Clear the target behind the fence').clearTarget({ scope, inventory });
+        const { lowered } = await run('quickUndo', 'Lower the fence on the target').lowerFence({ scope, side, former });
+        return lowered ? 'empty, and open again' : 'empty; the fence was not up';
+      },
       describe: ({ endedSessions, holes }) =>
         `${endedSessions} sessions ended${holes.length > 0 ? `; not kept out: ${holes.join(', ')}` : ''}`,
     },
