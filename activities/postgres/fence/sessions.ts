@@ -154,8 +154,7 @@ export async function endRaisers(session: Client, side: Side, timeoutMs: number,
       const { rowCount } = await session.query(
         `select pg_terminate_backend(a.pid) from pg_stat_activity a
           where a.datid = ${thisDatabase} and a.pid <> pg_backend_pid() and a.usename = current_user
-            and (a.application_name = ${quoteLiteral(`${applicationNamePrefix} ${raisingPurpose}`)}
-              or a.application_name like '${applicationNamePrefix} carry %' or a.application_name = '${applicationNamePrefix} copy unlogged tables')`,
+            and (a.application_name = ${quoteLiteral(`${applicationNamePrefix} ${raisingPurpose}`)} or a.application_name like '${applicationNamePrefix} carry %')`,
       );
       return rowCount === 0;
     },

@@ -3,6 +3,7 @@
 // that wakes up after the switch must not put back what the application has written since.
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
+import { valueSettings } from '../copy/copy-format';
 import { requireFence } from '../fence/door';
 import { createLargeObjectActivities, forgetLargeObjects } from '../large-objects';
 import type { PostgresScope } from '../scope';
@@ -32,7 +33,7 @@ export interface CarriedUnderFence {
   parts: Part[];
 }
 
-const settings = { lock_timeout: '5s' };
+const settings = { ...valueSettings, lock_timeout: '5s' };
 const carrying = 'carry';
 
 export function createCarryActivities(dependencies: PostgresDependencies) {
@@ -41,7 +42,7 @@ export function createCarryActivities(dependencies: PostgresDependencies) {
   return {
     /**
      * Carries, from the side that writes in this leg to the one that follows, what its streams do not: sequences, unlogged tables and what
-     * the input asks for, beside each other. Both sides must be fenced.
+     * the input asks for. Both sides must be fenced.
      * @throws PreconditionFailed when a fence is down, or a sequence or a table is missing; VerificationMismatch when one was not taken;
      * TargetConflict for large objects that are not ours; AuthDenied; SourceUnavailable, TargetUnavailable (retryable)
      */
@@ -52,33 +53,33 @@ export function createCarryActivities(dependencies: PostgresDependencies) {
       const key = migrationKey(scope.migration);
       const parts = new Parts();
       return withHeartbeat({ carrying: `${from} to ${to}` }, async ({ signal }) => {
-        const options = { doing: 'Carrying sequences', purpose: `${carrying} ${key}`, signal, settings, parts };
-        const rows = parts.time('unlogged', () =>
-          copyUnloggedTables(connections, { scope, from, fenced: true, signal }),
-        );
+        const options = {
+          doing: 'Carrying what streams do not',
+          purpose: `${carrying} ${key}`,
+          signal,
+          settings,
+          parts,
+        };
         const objects =
           input.largeObjects && from === 'source'
             ? parts.time('large objects', () => carryLargeObjects(scope, signal))
             : Promise.resolve({ objects: 0 });
-        const states = withBothSides(connections, input, options, async ({ writing, following }) => {
+        const others = withBothSides(connections, input, options, async ({ writing, following }) => {
           await endFormerAttempts(following, to, key, [carrying], signal);
           await requireFence(following, { migration: scope.migration, side: to });
-          const carried = await parts.time('sequences', () =>
+          const states = await parts.time('sequences', () =>
             carryStates({ scope, side: to, from: writing, to: following, margin: BigInt(input.margin), fenced: true }),
           );
-          if (!input.refreshViews) return carried;
-          // A view may be made of an unlogged table.
-          await rows;
-          await parts.time('views', () => refreshViews(writing, following, scope));
-          return carried;
+          const unlogged = await parts.time('unlogged', () =>
+            copyUnloggedTables(writing, following, { scope, from, fenced: true }),
+          );
+          // Last: a view may be made of an unlogged table.
+          if (input.refreshViews) await parts.time('views', () => refreshViews(writing, following, scope));
+          return { sequences: states.length, unlogged: unlogged.tables };
         });
-        await Promise.allSettled([rows, objects, states]);
-        return {
-          sequences: (await states).length,
-          unlogged: (await rows).tables,
-          largeObjects: (await objects).objects,
-          parts: parts.all,
-        };
+        await Promise.allSettled([objects, others]);
+        const { sequences, unlogged } = await others;
+        return { sequences, unlogged, largeObjects: (await objects).objects, parts: parts.all };
       });
     },
 

@@ -3,7 +3,6 @@ import type { Client } from 'pg';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
-import type { PostgresConnections } from '../connection';
 import { copyIntoSql, copyOutSql, valueSettings } from '../copy/copy-format';
 import { StreamError, streamRows } from '../copy/copy-stream';
 import { postgresFailure } from '../errors';
@@ -20,27 +19,22 @@ export interface UnloggedCopy {
   from: WritingSide;
   /** Touches nothing where the fence is down: for attempts that may wake up when the side is in use. */
   fenced?: boolean;
-  signal?: AbortSignal;
 }
 
 /**
  * Empties the unlogged tables of the other side and copies those of `from` into them, in one transaction. One query when there are none.
+ * Sessions with `valueSettings`, one on each side.
  * @throws SourceUnavailable, TargetUnavailable (retryable); PreconditionFailed, TargetConflict, VerificationMismatch, AuthDenied (not)
  */
 export async function copyUnloggedTables(
-  connections: PostgresConnections,
-  { scope, from, fenced, signal }: UnloggedCopy,
+  writing: Client,
+  following: Client,
+  { scope, from, fenced }: UnloggedCopy,
 ): Promise<{ tables: number; rows: string }> {
-  const session = { side: from, purpose: 'copy unlogged tables', signal, settings: { ...valueSettings } };
-  return connections.withSession(scope[from], session, async (writing) => {
-    const tables = await unloggedTables(writing, scope);
-    if (tables.length === 0) return { tables: 0, rows: '0' };
-    const to = otherSide(from);
-    return connections.withSession(scope[to], { ...session, side: to }, (following) =>
-      copyInto(writing, following, tables, from, async () => {
-        if (fenced) await requireFence(following, { migration: scope.migration, side: to });
-      }),
-    );
+  const tables = await unloggedTables(writing, scope);
+  if (tables.length === 0) return { tables: 0, rows: '0' };
+  return copyInto(writing, following, tables, from, async () => {
+    if (fenced) await requireFence(following, { migration: scope.migration, side: otherSide(from) });
   });
 }
 
@@ -54,7 +48,14 @@ export function createUnloggedActivities({ connections }: PostgresDependencies) 
       scope: PostgresScope;
       from: WritingSide;
     }): Promise<{ tables: number; rows: string }> {
-      return withHeartbeat({}, ({ signal }) => copyUnloggedTables(connections, { scope, from, signal }));
+      return withHeartbeat({}, ({ signal }) => {
+        const session = { purpose: 'copy unlogged tables', signal, settings: { ...valueSettings } };
+        return connections.withSession(scope[from], { ...session, side: from }, (writing) =>
+          connections.withSession(scope[otherSide(from)], { ...session, side: otherSide(from) }, (following) =>
+            copyUnloggedTables(writing, following, { scope, from }),
+          ),
+        );
+      });
     },
   };
 }
