@@ -137,6 +137,18 @@ describe('what is left to the freeze', () => {
   });
 });
 
+describe('rows without a key that never stand still', () => {
+  it('leave their whole table to the freeze, whatever else is wrong in it', () => {
+    const total = { rows: 3n, high: 0n, low: 0n };
+    const read = { totals: { source: total, target: total }, candidates: [], complete: true };
+    const wrong = [{ label: '', kind: 'extra' as const, rows: 1 }];
+    const keyless = subject('t', { keyed: false });
+    for (const found of [[], wrong])
+      expect(conclude(keyless, read, { wrong: found, undecided: ['digest'] }, 'source', false)?.whole).toBe(true);
+    expect(conclude(subject('t'), read, { wrong, undecided: ['["1"]'] }, 'source', false)?.whole).toBe(false);
+  });
+});
+
 describe('a pass that has not seen all that differs', () => {
   const total = { rows: 3n, high: 0n, low: 0n };
   const read = { totals: { source: total, target: total }, candidates: [], complete: false };

@@ -103,13 +103,14 @@ export function conclude(
     return { ...nothing, verdict: { ...base, outcome: 'unverifiable', why } };
   }
   const known = { ...base, sourceRows: source.rows.toString(), targetRows: target.rows.toString() };
+  const whole = undecided.length > 0 && !subject.keyed;
   if (wrong.length > 0) {
     const lines = linesOf(subject, wrong, otherSide(writing), read.complete ? '' : 'at least ');
     return {
       verdict: { ...known, outcome: 'unequal', why: whyOf(subject, wrong, read.complete) },
       lines,
       undecided,
-      whole: false,
+      whole,
       onOneSideOnly: wrong.some(({ kind }) => kind !== 'different'),
     };
   }
@@ -125,7 +126,6 @@ export function conclude(
       subject.mode === 'rows' && read.candidates.length === 0
         ? { sourceDigest: digest(source), targetDigest: digest(target) }
         : {};
-    const whole = undecided.length > 0 && !subject.keyed;
     return { ...nothing, undecided, whole, verdict: { ...known, ...digests, outcome: 'equal' } };
   }
   if (!isLast) return undefined;
