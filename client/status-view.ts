@@ -162,7 +162,8 @@ function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity
 function streamLines({ replication, handOvers = [], outcome }: MigrationStatus, { colors }: View): string[] {
   if (outcome || (!replication && handOvers.length === 0)) return [];
   const lines = [''];
-  if (replication) {
+  if (replication?.endedAt) lines.push(`Streams  removed ${formatTime(replication.endedAt)}`);
+  else if (replication) {
     const { direction, lagMs, streams, retainedWalBytes, problems, guardian } = replication;
     const [behind, ahead] = direction === 'forward' ? ['target', 'source'] : ['source', 'target'];
     lines.push(

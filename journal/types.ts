@@ -140,6 +140,8 @@ export interface Replication {
   /** What keeps a cutover from beginning, one line each. */
   problems: string[];
   measuredAt: string;
+  /** Since when the streams are gone. */
+  endedAt?: string;
   /** What the slot guardian last said. */
   guardian?: { level: 'fine' | 'alert' | 'slow' | 'pause' | 'drop'; detail: string; at: string };
 }

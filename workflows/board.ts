@@ -67,7 +67,7 @@ function copyLines(journal: Journal): string[] {
 function streamLines({ replication, handOvers = [], outcome }: Journal): string[] {
   if (outcome) return [];
   const lines: string[] = [];
-  if (replication) {
+  if (replication && !replication.endedAt) {
     const { direction, lagMs, problems, guardian } = replication;
     const [behind, ahead] = direction === 'forward' ? ['target', 'source'] : ['source', 'target'];
     lines.push(

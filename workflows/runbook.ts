@@ -34,6 +34,8 @@ export interface StepOptions<Result> {
   againByItself?: boolean;
   /** The application cannot write while this step runs. */
   downtime?: boolean;
+  /** A pause does not hold it: neither side takes writes until it is done. */
+  evenPaused?: boolean;
   /** One line for people. */
   describe?: (result: Result) => string;
 }
@@ -68,7 +70,7 @@ export class Runbook extends Logbook {
     action: () => Promise<Result>,
     options: StepOptions<Result> = {},
   ): Promise<Result | undefined> {
-    await this.whilePaused();
+    if (!options.evenPaused) await this.whilePaused();
     const record = this.begin(id, title, options);
     if (options.undo) this.compensate(id, options.undoTitle ?? `Undo: ${title}`, options.undo, options.undoNeeds);
     for (;;) {

@@ -42,7 +42,9 @@ function moments(journal: Journal): Text[][] {
       formatTime(journal.pointOfNoReturnAt),
       journal.pointOfNoReturnAt
         ? 'from here on, going back loses or must carry back what was written since'
-        : 'not passed: everything can be put back as it was',
+        : journal.handOvers?.some(({ to, outcome }) => to === 'source' && outcome === 'switched')
+          ? 'passed, and gone back from without losing a write'
+          : 'not passed: everything can be put back as it was',
     ],
     [
       'Migration ended',

@@ -43,12 +43,12 @@ function outcomeText(outcome: HandOverRecord['outcome']): Text {
 }
 
 function replicationBlocks(replication: NonNullable<Journal['replication']>): Block[] {
-  const { direction, lagMs, retainedWalBytes, problems, measuredAt, guardian } = replication;
+  const { direction, lagMs, retainedWalBytes, problems, measuredAt, endedAt, guardian } = replication;
   const names = direction === 'forward' ? 'the target followed the source' : 'the source followed the target';
   return [
     heading('Streams'),
     paragraph(
-      `As last looked at, ${formatTime(measuredAt)}, ${names}; a marker passed in ${lagMs === undefined ? 'unknown time' : `${lagMs} ms`}; the slots held back ${retainedWalBytes === undefined ? 'an unknown amount' : formatBytes(retainedWalBytes)} of WAL.${guardian ? ` Slot guardian at ${formatTime(guardian.at)}: ${guardian.level}, ${guardian.detail}.` : ''}`,
+      `As last looked at, ${formatTime(measuredAt)}, ${names}; a marker passed in ${lagMs === undefined ? 'unknown time' : `${lagMs} ms`}; the slots held back ${retainedWalBytes === undefined ? 'an unknown amount' : formatBytes(retainedWalBytes)} of WAL.${endedAt ? ` They were removed ${formatTime(endedAt)}.` : ''}${guardian ? ` Slot guardian at ${formatTime(guardian.at)}: ${guardian.level}, ${guardian.detail}.` : ''}`,
     ),
     table(
       ['Stream', '>Tables', 'State', '>Behind', '>Errors'],

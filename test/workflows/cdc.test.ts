@@ -1,5 +1,17 @@
 // A migration by CDC as its workflow sees it: what happens in which order, and what is undone when. Real Temporal, fake activities.
-import { approveSignal, recopySignal, rejectSignal, rollbackSignal, statusQuery } from '../../workflows/messages';
+import {
+  approveSignal,
+  journalQuery,
+  pauseSignal,
+  recopySignal,
+  rejectSignal,
+  resumeSignal,
+  retrySignal,
+  rollbackSignal,
+  statusQuery,
+} from '../../workflows/messages';
+import { guardianId } from '../../workflows/slot-guardian-messages';
+import type { FakeWorld } from '../fixtures/fake-activities';
 import type { PostgresPlanInput } from '../../plan/postgres';
 import {
   gateOpen,
@@ -7,6 +19,7 @@ import {
   startWorkflowServer,
   until,
   type MigrationHandle,
+  type Rig,
   type WorkflowServer,
 } from '../fixtures/workflow-rig';
 
@@ -179,7 +192,7 @@ describe('a migration by CDC', () => {
       expect(world.inputs.get('lowerFence')).toMatchObject({ side: 'source' });
     }));
 
-  it('undoes everything, streams before the fence and the fence before the schema, when it is rolled back before a switch', () =>
+  it('undoes everything, streams first, then the copy behind the fence, then the fence, when it is rolled back before a switch', () =>
     server.withWorker(async ({ world, start }) => {
       const handle = await start(asked);
       await until(handle, gateOpen('cutover'));
@@ -188,6 +201,7 @@ describe('a migration by CDC', () => {
       expect(inOrder(world.calls, ['stopCopy', 'removeStreams', 'lowerFence', 'clearTarget', 'removeLedger'])).toEqual([
         'stopCopy',
         'removeStreams',
+        'clearTarget',
         'lowerFence',
         'clearTarget',
         'removeLedger',
@@ -264,4 +278,187 @@ describe('a migration by CDC', () => {
       expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
       expect(world.calls).not.toContain('turnStreams');
     }));
+
+  describe('at the worst moment', () => {
+    const inWindow = { ...asked, monitor: '1h' } satisfies Partial<PostgresPlanInput>;
+    /** Over to the target and in the reverse window, where the watch does not end. */
+    const untilWindow = async ({ world, start }: Rig, plan: Partial<PostgresPlanInput> = inWindow) => {
+      world.hold('watchTarget');
+      const handle = await start(plan);
+      await until(handle, gateOpen('cutover'));
+      await approve(handle);
+      await until(handle, phaseIs('monitor'));
+      return handle;
+    };
+    const heldAt = (world: FakeWorld, name: string, times = 1) =>
+      untilSeen(() => world.calls.filter((call) => call === name).length >= times);
+
+    it('ends rolled back when rollback comes while the old streams are dropped after going back', () =>
+      server.withWorker(async (rig) => {
+        const handle = await untilWindow(rig);
+        rig.world.hold('dropLeg');
+        await rollBack(handle);
+        await heldAt(rig.world, 'dropLeg', 2);
+        await rollBack(handle);
+        expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+        const { handOvers } = await handle.query(statusQuery);
+        expect(handOvers?.at(-1)).toMatchObject({ to: 'source', outcome: 'switched' });
+      }));
+
+    it('loses nothing when rollback comes between the acceptance and the end of the streams', () =>
+      server.withWorker(async ({ world, start }) => {
+        const handle = await start({ ...asked, gates: { start: 'auto', 'retire-source': 'auto' } });
+        await until(handle, gateOpen('cutover'));
+        await approve(handle);
+        await until(handle, gateOpen('accept'));
+        world.hold('markWrites');
+        await handle.signal(approveSignal, { gate: 'accept', by: 'test' });
+        await heldAt(world, 'markWrites', 2);
+        await rollBack(handle);
+        await until(handle, gateOpen('cutover'));
+        expect((await handle.query(statusQuery)).handOvers).toMatchObject([
+          { to: 'target', outcome: 'switched' },
+          { to: 'source', outcome: 'switched' },
+        ]);
+      }));
+
+    it('opens the target and switches the application when it is cancelled after the point of no return', () =>
+      server.withWorker(async ({ world, start }) => {
+        world.hold('switchDatastore');
+        const handle = await start(cdc);
+        await heldAt(world, 'switchDatastore');
+        await handle.cancel();
+        await untilSeen(() => world.calls.includes('switchDatastore~'));
+        world.release('switchDatastore');
+        await expect(handle.result()).rejects.toThrow();
+        const { handOvers, downtime, outcome } = await handle.query(statusQuery);
+        expect(world.calls).toContain('setNormalMode');
+        expect(handOvers).toMatchObject([{ to: 'target', outcome: 'switched' }]);
+        expect(downtime?.endedAt).toBeDefined();
+        expect(outcome).toBe('completed');
+      }));
+
+    it('lets no pause keep both sides shut after the point of no return', () =>
+      server.withWorker(async ({ world, start }) => {
+        world.hold('lowerFence');
+        const handle = await start({ ...cdc, reverseReplication: false });
+        await heldAt(world, 'lowerFence');
+        await handle.signal(pauseSignal, { by: 'test' });
+        world.release('lowerFence');
+        await until(handle, ({ downtime }) => downtime?.endedAt !== undefined);
+        await handle.signal(resumeSignal, { by: 'test' });
+        expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      }));
+
+    it('begins no outage to go back by streams that are broken, and then asks for the words', () =>
+      server.withWorker(async (rig) => {
+        const { world } = rig;
+        const handle = await untilWindow(rig);
+        const good = await world.activities.observeStreams({} as never);
+        world.answerWith('observeStreams', { ...good, problems: ['the slot is lost'] });
+        await rollBack(handle);
+        await until(handle, ({ blocked }) => blocked?.step === 'ready');
+        expect(world.calls.filter((call) => call === 'setMaintenanceMode')).toHaveLength(1);
+        await rollBack(handle);
+        const { loss } = await until(handle, ({ loss: measured }) => measured !== undefined);
+        await handle.signal(rollbackSignal, { by: 'test', reason: 'all the same', words: loss!.words });
+        expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+        // The streams are gone before the source takes writes again.
+        expect(inOrder(world.calls, ['removeStreams', 'measureLoss', 'lowerFence']).slice(-3)).toEqual([
+          'removeStreams',
+          'measureLoss',
+          'lowerFence',
+        ]);
+      }));
+
+    it('refuses a second rollback while it is going back without a loss', () =>
+      server.withWorker(async (rig) => {
+        const handle = await untilWindow(rig);
+        rig.world.hold('switchDatastore');
+        await rollBack(handle);
+        await heldAt(rig.world, 'switchDatastore', 2);
+        await rollBack(handle);
+        const { refused, loss } = await until(handle, (status) => status.refused.length > 0);
+        expect(refused[0]).toMatchObject({ why: 'the migration is going back already' });
+        expect(loss).toBeUndefined();
+        rig.world.release('switchDatastore');
+        await until(handle, gateOpen('cutover'));
+      }));
+
+    it('looks at a breach anew after it has gone back and forward again', () =>
+      server.withWorker(async (rig) => {
+        const { world } = rig;
+        const good = await world.activities.observeStreams({} as never);
+        const breach = {
+          samples: 9,
+          errors: 9,
+          errorRatePercent: 100,
+          breaches: ['probe x'],
+          endedBy: 'breach',
+        } as const;
+        world.answerWith('watchTarget', { ...breach, breaches: [...breach.breaches] });
+        const handle = await rig.start(inWindow);
+        await until(handle, gateOpen('cutover'));
+        await approve(handle);
+        await until(handle, ({ handOvers, gate }) => handOvers?.length === 2 && gate === 'cutover');
+        world.answerWith('observeStreams', { ...good, problems: [] });
+        world.hold('watchTarget');
+        await approve(handle);
+        await heldAt(world, 'watchTarget', 2);
+        expect(world.inputs.get('watchTarget')).not.toHaveProperty('accepted', ['probe x']);
+        expect((await handle.query(journalQuery)).monitoring).toBeUndefined();
+      }));
+
+    it('finishes copying a table again that was taken out of its stream, whatever fails meanwhile', () =>
+      server.withWorker(async ({ world, start }) => {
+        world.failNext('compareMoving', 1, 'VerificationMismatch');
+        const handle = await start(cdc);
+        await until(handle, ({ blocked }) => blocked?.step === 'validate-moving');
+        world.failNext('subscribe', 1);
+        await handle.signal(recopySignal, { table: 'public.orders', by: 'test' });
+        await until(handle, ({ blocked }) => blocked?.failure.includes('subscribe') === true);
+        await handle.signal(retrySignal, { by: 'test' });
+        expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+        expect(inOrder(world.calls, ['recopyTables', 'subscribe', 'subscribe!', 'compareMoving'])).toEqual([
+          'subscribe',
+          'compareMoving',
+          'recopyTables',
+          'subscribe',
+          'subscribe!',
+          'subscribe',
+          'compareMoving',
+        ]);
+      }));
+
+    it('says in words that nothing follows any more, once the target was accepted', () =>
+      server.withWorker(async ({ start }) => {
+        const handle = await start({ ...cdc, retainSource: '1h' });
+        const { replication } = await until(handle, phaseIs('retention'));
+        if (replication) expect(replication.endedAt).toBeDefined();
+        const guardian = server.client.workflow.getHandle(guardianId(handle.workflowId));
+        expect((await guardian.describe()).status.name).not.toBe('CANCELLED');
+      }));
+
+    it('leaves the slot guardian at work while a cancelled migration still has slots', () =>
+      server.withWorker(async ({ world, start }) => {
+        const handle = await start(asked);
+        await until(handle, gateOpen('cutover'));
+        world.hold('removeStreams');
+        await handle.cancel();
+        await heldAt(world, 'removeStreams');
+        const guardian = server.client.workflow.getHandle(guardianId(handle.workflowId));
+        expect((await guardian.describe()).status.name).toBe('RUNNING');
+        expect(world.calls).not.toContain('guardSlots~');
+        world.release('removeStreams');
+        await expect(handle.result()).rejects.toThrow();
+      }));
+  });
 });
+
+async function untilSeen(seen: () => boolean): Promise<void> {
+  const end = Date.now() + 20_000;
+  while (!seen()) {
+    if (Date.now() > end) throw new Error('it was never seen');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

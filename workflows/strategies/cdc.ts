@@ -2,11 +2,12 @@
 // follows the new one, so that going back is a switch and not a loss, and so is going forward once more.
 import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 import { ruleOf } from '../../plan/gates';
+import { refuse } from '../handlers';
 import type { MigrationResult, RecopyRequest, RollbackRequest } from '../messages';
 import { conclude, requireUndone, undoEverything } from '../phases/ending';
 import { cleanUp, endingOf } from '../phases/postgres/ending';
 import { dismissGuardian, heedGuardian } from '../phases/postgres/cdc/guardian';
-import { handOver } from '../phases/postgres/cdc/hand-over';
+import { finishHandOver, handOver } from '../phases/postgres/cdc/hand-over';
 import { newCdcMigration, switched, type CdcMigration } from '../phases/postgres/cdc/migration';
 import { cutoverEvidence, lookUntilReady, makeReady, watchingStreams } from '../phases/postgres/cdc/ready';
 import { removeStreams, startStreaming } from '../phases/postgres/cdc/streaming';
@@ -17,7 +18,6 @@ import { retainSource } from '../phases/postgres/watch';
 import { goBack } from '../phases/postgres/way-back';
 import type { WayBack } from '../phases/way-back';
 import { Interrupted } from '../runbook';
-import { run } from '../activity-options';
 
 /** Automatic gates give up after so many hand-overs that ran out of time; people may go on as long as they like. */
 const automaticAttempts = 3;
@@ -34,10 +34,19 @@ export class Cdc {
     heedGuardian(this.migration);
   }
 
-  /** A rollback after the point of no return: inside the reverse window it needs no words, since it loses nothing. */
+  /**
+   * A rollback after the point of no return: inside the reverse window it needs no words, since it loses nothing. Where going back without a
+   * loss gets nowhere, words end it; they are not asked for while it gets on, nor when the source is being opened already.
+   */
   rollback(request: RollbackRequest): void {
+    const { migration } = this;
     const { by, reason } = request;
-    if (requestWayBack(this.migration, by, reason) !== undefined) this.wayBack.request(request);
+    const why = requestWayBack(migration, by, reason);
+    if (why === undefined) return;
+    const { journal } = migration.runbook;
+    const getsOn = !switched(migration) || (migration.following && !journal.blocked);
+    if (migration.turning && getsOn) refuse(journal, 'rollback', why, by);
+    else this.wayBack.request(request);
   }
 
   /** Copies one table again, when its comparison is what blocks. */
@@ -60,15 +69,23 @@ export class Cdc {
     }
     void this.wayBack.answerRequests().catch(() => undefined);
     for (;;) {
-      const forward = await attempted(() => untilHandedOver(migration));
-      if (forward.failed && !switched(migration)) return this.endOnSource(forward.error);
-      const used = forward.failed ? forward : await attempted(() => inUse(migration));
+      const used = await attempted(async () => {
+        if (!switched(migration)) await untilHandedOver(migration);
+        await inUse(migration);
+      });
       if (!used.failed) return this.endOnTarget();
-      const back = reasonToGoBack(migration, used.error);
-      if (back === undefined) return this.endAfterInterruption(used.error);
-      await goBackWithoutLoss(migration, back);
+      const { error } = used;
+      if (!switched(migration)) return this.endOnSource(error);
+      if (!(error instanceof Interrupted) || migration.runbook.ending) return this.endAfterInterruption(error);
+      if (!migration.following) {
+        stayOnTarget(migration, error.reason);
+        continue;
+      }
+      const back = await attempted(() => goBackWithoutLoss(migration, error.reason));
+      if (back.failed && switched(migration)) return this.endAfterInterruption(back.error);
+      if (back.failed) return this.endOnSource(back.error);
       if (ruleOf(migration.plan.gates, 'cutover') === 'auto')
-        return this.endOnSource(new Interrupted('rollback', back));
+        return this.endOnSource(new Interrupted('rollback', error.reason));
     }
   }
 
@@ -83,6 +100,7 @@ export class Cdc {
       runbook.clearInterruption();
       migration.givenUp.push(...(await runbook.unwind(describe(error))));
       await this.endStreams();
+      noWayForward(migration);
       await cleanUp(migration);
       const result = await conclude(
         migration,
@@ -97,13 +115,7 @@ export class Cdc {
 
   private async endOnTarget(): Promise<MigrationResult> {
     const { migration } = this;
-    const { runbook, scope } = migration;
     const finished = await attempted(async () => {
-      // From here on a way back loses what is written from now on: it is counted from this mark.
-      await runbook.step('mark-writes', 'Note the write counters of the target', async () => {
-        migration.writeMark = await run('quick', 'Write counters of the target').markWrites({ scope });
-        migration.following = false;
-      });
       await this.endStreams();
       await cleanUp(migration);
       return retainSource(migration);
@@ -116,10 +128,13 @@ export class Cdc {
   private async endAfterInterruption(error: unknown): Promise<MigrationResult> {
     const { migration } = this;
     const { runbook } = migration;
-    if (error instanceof Interrupted && error.kind === 'way-back') {
-      await goBack(migration, error.reason);
+    if (error instanceof Interrupted) {
       await CancellationScope.nonCancellable(async () => {
+        runbook.ending = true;
+        runbook.clearInterruption();
+        // What still came through them after the source is open would be mixed with what is written there.
         await this.endStreams();
+        await goBack(migration, error.reason);
         await cleanUp(migration);
       });
       return conclude(migration, 'rolled-back', endingOf(migration, { sourceFence: false, targetFence: true }));
@@ -129,6 +144,8 @@ export class Cdc {
     runbook.journal.reason = 'cancelled after the switch: the target stays in use';
     runbook.clearInterruption();
     await CancellationScope.nonCancellable(async () => {
+      // Who cancels here must not leave the application unable to write to either side.
+      await finishHandOver(migration);
       await this.endStreams();
       await cleanUp(migration);
     });
@@ -146,7 +163,9 @@ export class Cdc {
       { againByItself: true, describe: (said) => said },
     );
     await dismissGuardian(migration);
-    migration.runbook.show();
+    const { runbook } = migration;
+    if (runbook.journal.replication) runbook.journal.replication.endedAt = runbook.now().toISOString();
+    runbook.show();
   }
 }
 
@@ -176,11 +195,20 @@ async function untilHandedOver(migration: CdcMigration): Promise<void> {
   }
 }
 
-/** Undefined when going back would lose something, or nobody asked for it. */
-function reasonToGoBack({ following, plan }: CdcMigration, error: unknown): string | undefined {
-  if (!(error instanceof Interrupted)) return undefined;
-  if (error.kind === 'deadline' && plan.reverseReplication) return error.reason;
-  return error.kind === 'way-back' && following ? error.reason : undefined;
+/** Going back was to lose nothing, and would lose something by now: nobody has accepted that. */
+function stayOnTarget(migration: CdcMigration, reason: string): void {
+  const { runbook } = migration;
+  migration.turning = false;
+  runbook.clearInterruption();
+  runbook.note(
+    `Not gone back (${reason}): the source does not follow the target any more. To go back all the same, send rollback: it says what would be lost and which words to add.`,
+  );
+}
+
+/** The streams are gone: what the way back left open is closed. */
+function noWayForward({ runbook }: CdcMigration): void {
+  const row = runbook.journal.rollback?.steps.find(({ name }) => name === 'target-preserved');
+  if (row) row.detail = 'fenced, with all that was written until its streams were removed; it follows nobody any more';
 }
 
 function describe(error: unknown): string {

@@ -1,5 +1,11 @@
 // The slot guardian as its migration sees it: a workflow of its own, which goes on when this one is blocked, terminated or has no worker.
-import { getExternalWorkflowHandle, ParentClosePolicy, setHandler, startChild } from '@temporalio/workflow';
+import {
+  ChildWorkflowCancellationType,
+  getExternalWorkflowHandle,
+  ParentClosePolicy,
+  setHandler,
+  startChild,
+} from '@temporalio/workflow';
 import { describeFailure } from '../../../logbook';
 import {
   dismissSignal,
@@ -18,6 +24,8 @@ export async function startGuardian(migration: CdcMigration): Promise<string> {
     await startChild(slotGuardianType, {
       workflowId,
       parentClosePolicy: ParentClosePolicy.ABANDON,
+      // Who cancels the migration does not cancel its guardian: the slots are still there until they are undone.
+      cancellationType: ChildWorkflowCancellationType.ABANDON,
       args: [{ scope, settings: { walBudgetMegabytes: plan.cdc.walBudgetMegabytes }, migration: scope.migration }],
       staticSummary: `Guards the replication slots of ${scope.migration}`,
     });
@@ -60,12 +68,19 @@ function heed(migration: CdcMigration, { level, detail }: GuardianWord): void {
   migration.guardian = { level, detail, at };
   if (runbook.journal.replication) runbook.journal.replication.guardian = migration.guardian;
   runbook.note(`Slot guardian, ${level}: ${detail}`);
-  if (runbook.ending || runbook.rollingBack) return;
-  // A copy that stands still holds its slot back all the longer: only what comes after it is paused.
-  if (level === 'pause' && !runbook.paused && migration.following && !switched(migration))
-    runbook.pause('slot guardian', detail);
+  if (runbook.ending) return;
+  if (level === 'pause' && mayBePaused(migration)) runbook.pause('slot guardian', detail);
   if (level !== 'pause' && level !== 'drop' && runbook.journal.paused?.by === 'slot guardian') runbook.resume();
   if (level !== 'drop') return;
   migration.following = false;
+  if (runbook.journal.replication)
+    runbook.journal.replication.problems = [`the slot guardian dropped the slots: ${detail}`];
   if (!runbook.pastNoReturn) runbook.interrupt('rollback', `the slot guardian dropped the slots: ${detail}`);
+}
+
+/** A copy or a freeze that stands still holds slots back all the longer: only what lies between them is paused. */
+function mayBePaused(migration: CdcMigration): boolean {
+  const { runbook, following, groupOpen } = migration;
+  if (runbook.paused || runbook.rollingBack || runbook.journal.handOvers?.at(-1)?.outcome === 'under-way') return false;
+  return following && !groupOpen && !switched(migration);
 }

@@ -42,18 +42,46 @@ export async function handOver(migration: CdcMigration, why: string): Promise<vo
       migration.leg += 1;
       migration.following = plan.reverseReplication;
       migration.pending = undefined;
+      forgetTheLegBefore(migration);
       // An application that cannot be switched in time goes back; on the way back itself there is nowhere else to go.
       if (plan.reverseReplication && to === 'target') await open(migration, record);
     });
     if (!plan.reverseReplication || to === 'source') await open(migration, record);
-    await switchByHand(migration);
-    endDowntime(migration);
-    record.outcome = 'switched';
-    record.outageMs = runbook.now().getTime() - Date.parse(runbook.journal.downtime?.startedAt ?? record.startedAt);
+    await complete(migration, record);
   } catch (error) {
     record.outcome = 'given-up';
     throw error;
   }
+}
+
+/** What was seen of the streams, of the target and of its losses was seen of another time: nobody may decide by it. */
+function forgetTheLegBefore({ runbook: { journal }, leg }: CdcMigration): void {
+  delete journal.replication;
+  delete journal.loss;
+  if (writingSide(leg) !== 'target') return;
+  delete journal.monitoring;
+  delete journal.reason;
+}
+
+async function complete(migration: CdcMigration, record: HandOverRecord): Promise<void> {
+  const { runbook } = migration;
+  await switchByHand(migration);
+  endDowntime(migration);
+  record.outcome = 'switched';
+  record.outageMs = runbook.now().getTime() - Date.parse(runbook.journal.downtime?.startedAt ?? record.startedAt);
+}
+
+/** Neither side takes writes. */
+export function isFrozen({ runbook: { journal } }: CdcMigration): boolean {
+  return journal.downtime !== undefined && journal.downtime.endedAt === undefined;
+}
+
+/** After the point of no return one side has to be in use, whatever else was asked for meanwhile: does what is left, if anything is. */
+export async function finishHandOver(migration: CdcMigration): Promise<void> {
+  const record = migration.runbook.journal.handOvers?.findLast(({ to }) => to === writingSide(migration.leg));
+  if (!record || !isFrozen(migration)) return;
+  await open(migration, record);
+  await complete(migration, record);
 }
 
 /** Read once and before the outage: under a fence it would read the fence. */
@@ -194,7 +222,7 @@ async function open(migration: CdcMigration, record: HandOverRecord): Promise<vo
       'open',
       `Open the ${to} for writes`,
       () => run('brisk', `Lower the fence on the ${to}`).lowerFence({ scope, side: to, former }),
-      { downtime: true, againByItself: true, describe: () => `the ${to} takes writes` },
+      { downtime: true, evenPaused: true, againByItself: true, describe: () => `the ${to} takes writes` },
     ),
   );
   if (!application) return;
@@ -204,7 +232,7 @@ async function open(migration: CdcMigration, record: HandOverRecord): Promise<vo
       'switch-datastore',
       `Switch the application to ${name}`,
       () => run('application', `POST /admin/switch-datastore ${name}`).switchDatastore({ application, to }),
-      { downtime: true, againByItself: true, describe: () => `uses ${name}` },
+      { downtime: true, evenPaused: true, againByItself: true, describe: () => `uses ${name}` },
     ),
   );
   await timed('normal-mode', () =>
@@ -212,7 +240,12 @@ async function open(migration: CdcMigration, record: HandOverRecord): Promise<vo
       'normal-mode',
       `Take the application back to normal mode, on the ${to}`,
       () => run('application', 'POST /admin/normal-mode').setNormalMode({ application }),
-      { downtime: true, againByItself: true, describe: () => `the application writes to the ${to}` },
+      {
+        downtime: true,
+        evenPaused: true,
+        againByItself: true,
+        describe: () => `the application writes to the ${to}`,
+      },
     ),
   );
 }
@@ -229,8 +262,8 @@ async function switchByHand({ runbook, plan, leg }: CdcMigration): Promise<void>
 
 /** After the outage: what the application saw, and an end to the streams of the old direction, which hold back WAL. */
 export async function afterHandOver(migration: CdcMigration): Promise<void> {
-  const { runbook, plan } = migration;
-  const { application } = plan;
+  const { runbook } = migration;
+  const { application } = migration.plan;
   const record = runbook.journal.handOvers?.at(-1);
   if (application && record) {
     await runbook.step(
@@ -248,7 +281,7 @@ export async function afterHandOver(migration: CdcMigration): Promise<void> {
     );
   }
   await settle(migration);
-  if (plan.reverseReplication) await rehearseTurn(migration);
+  if (migration.following) await rehearseTurn(migration);
 }
 
 /** What a hand-over leaves to do once nobody waits: an end to the streams of before, which hold back WAL, and the next one prepared. */

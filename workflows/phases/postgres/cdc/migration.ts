@@ -23,6 +23,8 @@ export interface CdcMigration extends PostgresMigration {
   preparedLeg: Leg;
   /** Tables that a person wants copied again: `schema.table`. */
   recopying: string[];
+  /** Such tables have left their streams and do not follow yet. */
+  takenOut: boolean;
   /** The side that does not write follows the one that does, and loses nothing. */
   following: boolean;
   /** What the slot guardian last said. */
@@ -39,6 +41,7 @@ export function newCdcMigration(migration: PostgresMigration): CdcMigration {
     access: {},
     fingerprints: {},
     recopying: [],
+    takenOut: false,
     settledLeg: 0,
     preparedLeg: 0,
     following: false,

@@ -1,9 +1,10 @@
 // Everything that can be known before the outage is known before the outage: the moving data compared, the schemas, the way back rehearsed,
 // the streams close behind. While people think at the gate, the streams are watched, and what is wrong is shown.
-import { ApplicationFailure, CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 import { otherSide, writingSide } from '../../../../journal/sides';
 import { formatDurationMs, parseDurationMs } from '../../../../plan/duration';
 import { run } from '../../../activity-options';
+import { describeFailure } from '../../../logbook';
 import { needed } from '../../migration';
 import { describeRecords, recordsEvidence, requirePassed } from '../../proof';
 import { checkTarget, compareSchemas, mergeTables } from '../validation';
@@ -73,10 +74,14 @@ async function compareMovingData(migration: CdcMigration): Promise<void> {
 /** The tables leave their groups, become a group of their own and follow again; the others stream on meanwhile. */
 async function copyAgainWhatWasAsked(migration: CdcMigration): Promise<void> {
   const { runbook, plan, scope, leg } = migration;
-  const tables = migration.recopying.splice(0);
-  if (tables.length === 0) return;
-  runbook.note(`Copied again by itself: ${tables.join(', ')}.`);
-  await run('long', `Take ${tables.join(', ')} out of the stream`).recopyTables({ scope, tables });
+  const tables = [...migration.recopying];
+  if (tables.length > 0) {
+    runbook.note(`Copied again by itself: ${tables.join(', ')}.`);
+    await takeOut(migration, tables);
+    migration.takenOut = true;
+  }
+  // Also at another try: what was taken out does not follow, and would be missed by nothing but a comparison.
+  if (!migration.takenOut) return;
   await copyInGroups(migration);
   await run('long', 'Subscribe the target to what was copied again').subscribe({ scope, leg });
   await run('long', 'Until the streams have caught up').awaitCaughtUp({
@@ -84,6 +89,20 @@ async function copyAgainWhatWasAsked(migration: CdcMigration): Promise<void> {
     leg,
     maxLagMs: needed(parseDurationMs(plan.cdc.maxLag), 'maxLag'),
   });
+  migration.takenOut = false;
+}
+
+/** What cannot be taken out is not asked for again at the next try; what may be half out is. */
+async function takeOut({ scope, recopying }: CdcMigration, tables: string[]): Promise<void> {
+  const taken = (): void => void recopying.splice(0, tables.length);
+  try {
+    await run('long', `Take ${tables.join(', ')} out of the stream`).recopyTables({ scope, tables });
+    taken();
+  } catch (error) {
+    const cause = error instanceof ActivityFailure ? error.cause : undefined;
+    if (cause instanceof ApplicationFailure && cause.type === 'PreconditionFailed') taken();
+    throw error;
+  }
 }
 
 /** As built, so that a change of the target is noticed too. */
@@ -113,13 +132,7 @@ export async function lookUntilReady(migration: CdcMigration): Promise<void> {
       const { scope, leg } = migration;
       await run('brisk', 'What would stop the freeze').prepareFreeze({ scope, leg });
       const replication = await look(migration);
-      const { guardian } = migration;
-      const problems = [
-        ...replication.problems,
-        ...(guardian && guardian.level !== 'fine' && guardian.level !== 'alert'
-          ? [`slot guardian: ${guardian.detail}`]
-          : []),
-      ];
+      const problems = [...replication.problems, ...guardianProblems(migration)];
       if (problems.length > 0)
         throw ApplicationFailure.nonRetryable(
           `A cutover may not begin: ${problems.slice(0, 10).join(' | ')}. Mend it; it is looked at again by itself, or send retry.`,
@@ -132,6 +145,12 @@ export async function lookUntilReady(migration: CdcMigration): Promise<void> {
       describe: ({ lagMs, streams }) => `${streams.length} stream(s), a marker passes in ${lagMs ?? 0} ms`,
     },
   );
+}
+
+/** Who goes back does not wait for room on a disk, only for streams. */
+function guardianProblems({ guardian, leg }: CdcMigration): string[] {
+  const grave = writingSide(leg) === 'source' ? ['slow', 'pause', 'drop'] : ['drop'];
+  return guardian && grave.includes(guardian.level) ? [`slot guardian: ${guardian.detail}`] : [];
 }
 
 async function look(migration: CdcMigration) {
@@ -151,15 +170,21 @@ async function look(migration: CdcMigration) {
 /** Runs `work` and looks at the streams beside it, ever more rarely. */
 export async function watchingStreams<Result>(migration: CdcMigration, work: () => Promise<Result>): Promise<Result> {
   const beside = new CancellationScope();
+  let unseen = migration.runbook.journal.replication === undefined;
   const watching = beside.run(async () => {
     for (let pauseMs = firstLookMs; ; pauseMs = Math.min(pauseMs * growth, longestPauseMs)) {
-      await sleep(pauseMs, { summary: 'Until the streams are looked at again' });
+      // After a hand-over nothing is known of the streams yet.
+      if (!unseen) await sleep(pauseMs, { summary: 'Until the streams are looked at again' });
+      unseen = false;
       if (!migration.following) continue;
       try {
         await look(migration);
       } catch (error) {
         // Only a view: what is needed for a cutover is looked at again before it.
         if (isCancellation(error)) throw error;
+        const { replication } = migration.runbook.journal;
+        if (replication) replication.problems = [`could not be looked at: ${describeFailure(error)}`];
+        migration.runbook.show();
       }
     }
   });
@@ -177,11 +202,10 @@ export function cutoverEvidence(migration: CdcMigration, attempt: number): strin
   const { runbook, plan, leg } = migration;
   const { replication, decision } = runbook.journal;
   const [from, to] = [writingSide(leg), otherSide(writingSide(leg))];
+  const wentBack = runbook.journal.handOvers?.findLast(({ to, outcome }) => to === 'source' && outcome === 'switched');
   return [
     ...(attempt > 1 ? [`attempt ${attempt}: the one before did not reach the switch`] : []),
-    ...(leg > 0
-      ? [`went back before: ${runbook.journal.handOvers?.at(-1)?.why ?? 'on request'}; nothing is copied again`]
-      : []),
+    ...(leg > 0 ? [`went back before: ${wentBack?.why ?? 'on request'}; nothing is copied again`] : []),
     `${recordsEvidence(migration)}, on moving data`,
     `the ${to} follows the ${from}: a marker passes in ${replication?.lagMs ?? 'unknown'} ms`,
     plan.reverseReplication

@@ -7,18 +7,29 @@ import { Interrupted } from '../../../runbook';
 import { accept, monitor, type Watch } from '../../watch';
 import { smokeTheApplication } from '../validation';
 import { watchOf } from '../watch';
-import { afterHandOver, handOver, settle } from './hand-over';
+import { afterHandOver, finishHandOver, handOver, isFrozen, settle } from './hand-over';
 import { switched, type CdcMigration } from './migration';
-import { watchingStreams } from './ready';
+import { lookUntilReady, watchingStreams } from './ready';
 
-/** From the switch to the acceptance. @throws Interrupted `way-back` by a signal or a trigger */
+/** From the switch to the end of the window. @throws Interrupted `way-back` by a signal or a trigger */
 export async function inUse(migration: CdcMigration): Promise<void> {
   const watch = watchInWindow(migration);
+  await finishHandOver(migration);
   await afterHandOver(migration);
   await watchingStreams(migration, async () => {
     await smokeTheApplication(migration);
     await monitor(migration, watch);
     await accept(migration, watch);
+  });
+  await endWindow(migration);
+}
+
+/** From here on a way back loses what is written from now on: it is counted from this mark. Until it is there, going back loses nothing. */
+async function endWindow(migration: CdcMigration): Promise<void> {
+  const { runbook, scope } = migration;
+  await runbook.step('mark-writes', 'Note the write counters of the target', async () => {
+    migration.writeMark = await run('quick', 'Write counters of the target').markWrites({ scope });
+    migration.following = false;
   });
 }
 
@@ -47,8 +58,9 @@ export function requestWayBack(migration: CdcMigration, by: string, reason: stri
 }
 
 /**
- * The hand-over back, tried until it is reached: each time the deadline passes, the target is open again meanwhile. Shielded from
- * cancellation: who has begun to go back must not leave the application without a side to write to.
+ * The hand-over back, tried until it is reached: each time the deadline passes, the target is open again meanwhile. No outage begins before
+ * the source is close behind. Shielded from cancellation: who has begun to go back must not leave the application without a side to write to.
+ * @throws Interrupted `way-back`, the target in use, when the words were said that accept a loss
  */
 export async function goBackWithoutLoss(migration: CdcMigration, reason: string): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
@@ -62,15 +74,23 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
       const mark = runbook.mark();
       try {
         await settle(migration);
+        // Where nobody can write already, there is nothing to wait for.
+        if (!isFrozen(migration)) await lookUntilReady(migration);
         await handOver(migration, reason);
       } catch (error) {
         if (!(error instanceof Interrupted)) throw error;
         if (switched(migration)) await runbook.unwind(`${error.reason}: the target is open again`, mark);
         runbook.clearInterruption();
+        if (!switched(migration)) break;
+        if (runbook.ending) {
+          migration.turning = false;
+          throw error;
+        }
         runbook.note(`Going back, attempt ${attempt}: ${error.reason}. It is tried again.`);
         await sleep(Math.min(attempt * 5_000, 60_000), { summary: 'Before the next try to go back' });
       }
     }
+    await finishHandOver(migration);
     runbook.noReturnUndone();
     migration.turning = false;
     await afterHandOver(migration);
