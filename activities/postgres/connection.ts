@@ -46,13 +46,17 @@ const settingsOfSomeVersions: Readonly<Record<string, string>> = {
   client_connection_check_interval: '10s',
 };
 
-/** Without bound values, which a session for replication does not take. Only Linux can check the client in every version that has the setting. */
+/**
+ * Without bound values, which a session for replication does not take, and without pg_settings, which costs every new session some
+ * milliseconds. Only Linux can check the client in every version that has the setting.
+ */
 const pinKnownSql = `
-select pg_catalog.set_config(s.name, wanted.value, false)
-  from pg_catalog.pg_settings s join (values ${Object.entries(settingsOfSomeVersions)
+select pg_catalog.set_config(wanted.name, wanted.value, false)
+  from (values ${Object.entries(settingsOfSomeVersions)
     .map(([name, value]) => `(${quoteLiteral(name)}, ${quoteLiteral(value)})`)
-    .join(', ')}) as wanted(name, value) on wanted.name = s.name
- where s.name <> 'client_connection_check_interval' or pg_catalog.version() ~ 'linux'`;
+    .join(', ')}) as wanted(name, value)
+ where pg_catalog.current_setting(wanted.name, true) is not null
+   and (wanted.name <> 'client_connection_check_interval' or pg_catalog.version() ~ 'linux')`;
 
 /** A role's own `default_transaction_read_only = on` must not stop us, and our own fence sets it. */
 const writable = { default_transaction_read_only: 'off' };
