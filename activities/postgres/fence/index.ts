@@ -117,7 +117,7 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
         return serialized(session, async () => {
           const { mark } = await readAccess(session, request.side);
           if (mark?.migration !== request.scope.migration) return { lowered: false };
-          for (const statement of loweringSql(request.former)) await session.query(statement);
+          await session.query(loweringSql(request.former).join(';\n'));
           return { lowered: true };
         });
       }),
