@@ -34,6 +34,8 @@ export interface StepOptions<Result> {
   againByItself?: boolean;
   /** The application cannot write while this step runs. */
   downtime?: boolean;
+  /** Failed for good, it asks nobody but ends the attempt like a deadline that has passed: writes are stopped, and people are slow. */
+  givesUp?: boolean;
   /** A pause does not hold it: neither side takes writes until it is done. */
   evenPaused?: boolean;
   /** One line for people. */
@@ -87,6 +89,10 @@ export class Runbook extends Logbook {
         }
         record.failure = describeFailure(error);
         this.end(record, 'failed');
+        if (options.givesUp) {
+          this.interrupt('deadline', record.failure);
+          this.throwIfInterrupted();
+        }
         const choice = await this.blocked(
           record,
           options.againByItself ? pauseBeforeAnotherTry(record.retries + 3) : undefined,

@@ -56,8 +56,10 @@ export const addSignals: AddCommand = (program, context) => {
         send(context, id, json, {
           signal: rollbackSignal,
           payload: { by, reason, ...(words ? { words } : {}) },
-          taken: ({ phase, outcome, handOvers }) =>
-            phase === 'rolling-back' || outcome !== undefined || handOvers?.at(-1)?.to === 'source',
+          taken: ({ phase, outcome, handOvers = [] }, before) =>
+            phase === 'rolling-back' ||
+            outcome !== undefined ||
+            handOvers.length > (before?.handOvers?.length ?? handOvers.length),
           said: 'Going back.',
         }),
       ),

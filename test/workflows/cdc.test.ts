@@ -181,6 +181,25 @@ describe('a migration by CDC', () => {
       ]);
     }));
 
+  it('gives an attempt up at once when the freeze finds what time does not heal, and gets there at the second try', () =>
+    server.withWorker(async ({ world, start }) => {
+      world.failNext('freezeAndDrain', 1, 'VerificationMismatch');
+      const handle = await start(cdc);
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      const calls = inOrder(world.calls, [
+        'setMaintenanceMode',
+        'freezeAndDrain',
+        'lowerFence',
+        'setNormalMode',
+        'turnBack',
+      ]);
+      expect(calls.slice(0, 4)).toEqual(['setMaintenanceMode', 'freezeAndDrain', 'lowerFence', 'setNormalMode']);
+      expect((await handle.query(statusQuery)).handOvers).toMatchObject([
+        { outcome: 'given-up' },
+        { outcome: 'switched' },
+      ]);
+    }));
+
   it('goes back by itself when the application cannot be switched in time after the target was opened', () =>
     server.withWorker(async ({ world, start }) => {
       world.hold('switchDatastore');

@@ -48,6 +48,12 @@ export async function stopWrites(migration: PostgresMigration, side: WritingSide
       undoTitle: `Take the application back to normal mode on the ${side}`,
       undoNeeds: ['fence', 'switch-datastore'],
       undo: async () => {
+        // It may never have been switched to the target, when that is what failed.
+        if (side === 'target')
+          await run('application', `POST /admin/switch-datastore ${application.switchTarget}`).switchDatastore({
+            application,
+            to: 'target',
+          });
         await run('application', 'POST /admin/normal-mode').setNormalMode({ application });
         endDowntime(migration);
         return `the application writes to the ${side} again`;

@@ -16,12 +16,22 @@ import { copyAllChunks } from '../copy';
 import { megabytes } from '../preflight';
 import type { CdcMigration } from './migration';
 
+/** After so many groups without a finished table a person is asked. */
+const mostFruitless = 5;
+
 /** Copies every table that is not copied yet, in as many groups as it takes. */
 export async function copyInGroups(migration: CdcMigration): Promise<void> {
   const { runbook, scope } = migration;
   let lost = 0;
+  let fruitless = 0;
   for (;;) {
-    if (migration.groupOpen) await giveGroupUp(migration);
+    if (migration.groupOpen) fruitless = (await giveGroupUp(migration)) > 0 ? 0 : fruitless + 1;
+    if (fruitless >= mostFruitless) {
+      throw ApplicationFailure.nonRetryable(
+        `${fruitless} copy groups one after the other lost their snapshot before a table was finished. Find out from the notes and the log of the source what ends their session or rewrites their tables, then retry.`,
+        'SnapshotLost',
+      );
+    }
     migration.group += 1;
     migration.groupOpen = true;
     const { group } = migration;
@@ -41,10 +51,12 @@ export async function copyInGroups(migration: CdcMigration): Promise<void> {
   }
 }
 
-async function giveGroupUp({ runbook, scope, group }: CdcMigration): Promise<void> {
+/** How many tables of it are finished. */
+async function giveGroupUp({ runbook, scope, group }: CdcMigration): Promise<number> {
   await run('undo', 'Make sure that no lane copies any more').stopCopy({ scope });
   const { finished, unfinished } = await run('long', `Give copy group ${group} up`).closeLostGroup({ scope, group });
   runbook.note(`Copy group ${group}: ${finished} tables finished, ${unfinished} to be copied anew.`);
+  return finished;
 }
 
 /** Lanes under the group's snapshot, for as long as somebody holds it. @throws what is no loss of the snapshot */

@@ -37,7 +37,6 @@ export async function handOver(migration: CdcMigration, why: string): Promise<vo
       if (plan.application) await stopWrites(migration, from);
       await freeze(migration, record);
       await turn(migration, record);
-      await runbook.whilePaused();
       runbook.pointOfNoReturn();
       migration.leg += 1;
       migration.following = plan.reverseReplication;
@@ -118,6 +117,8 @@ async function freeze(migration: CdcMigration, record: HandOverRecord): Promise<
     },
     {
       downtime: true,
+      evenPaused: true,
+      givesUp: true,
       undoTitle: `Lower the fence on the ${from}`,
       undo: async () => {
         const { lowered } = await run('quickUndo', `Lower the fence on the ${from}`).lowerFence({
@@ -163,6 +164,8 @@ async function turn(migration: CdcMigration, record: HandOverRecord): Promise<vo
     },
     {
       downtime: true,
+      evenPaused: true,
+      givesUp: true,
       undoTitle: 'Turn the stream back',
       undo: async () => {
         if (!reverseReplication) return 'there is no stream the other way';
