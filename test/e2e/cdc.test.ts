@@ -1,7 +1,6 @@
 // CDC from end to end, on real servers and under load: there, back with everything that was written meanwhile, and there again; a deadline
 // that passes; and the ways to end before anything was switched.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { clientTools18 } from '../fixtures/client-tools-18';
 import { gateIs, undone } from '../fixtures/cdc-shop';
 import type { Client } from 'pg';
 import { CdcWorld } from '../fixtures/cdc-world';
@@ -98,7 +97,7 @@ describe('from PostgreSQL 15 to 18', () => {
 describe('from PostgreSQL 18 to 18', () => {
   let world: CdcWorld;
   beforeAll(async () => {
-    world = await CdcWorld.start({ sourceMajor: 18, environment: clientTools18 });
+    world = await CdcWorld.start({ sourceMajor: 18 });
   }, 600_000);
   afterAll(() => world.stop(), 60_000);
 
