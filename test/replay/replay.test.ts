@@ -40,6 +40,8 @@ describe('recorded histories', () => {
 
   it.each(Object.keys(scenarios))('%s replays against the code of today', async (name) => {
     const history = historyFromJSON(JSON.parse(readFileSync(fileOf(name), 'utf8')));
-    await Worker.runReplayHistory({ workflowBundle: server.bundle }, history, `test-${name}`);
+    // Children are named after their migration.
+    const recorded = history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowId;
+    await Worker.runReplayHistory({ workflowBundle: server.bundle }, history, recorded || `test-${name}`);
   });
 });
