@@ -119,7 +119,7 @@ const cdcSchema = z.strictObject({
   /** Sequences are carried this many steps ahead. */
   sequenceMargin: z.number().int().min(0).default(1_000),
   /** Of the tables written most, this much is compared once more under the fence. */
-  freezeDigestMegabytes: z.number().nonnegative().default(8),
+  freezeDigestMegabytes: z.number().nonnegative().default(4),
   /** WAL that the slots may hold back on the server that is written to, in megabytes; 0: eight tenths of `max_slot_wal_keep_size` where it is set, otherwise half of the free disk where it can be known, otherwise 16 GB. */
   walBudgetMegabytes: z.number().int().nonnegative().default(0),
   /** How the server of the target reaches the source, where that is not the address that the worker uses; and the other way round. */
