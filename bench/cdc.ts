@@ -17,7 +17,7 @@ import { LoadProcess } from './cdc/load-process';
 import { BenchMigration } from './cdc/migration';
 import { plainSubscription, type SyncRun } from './cdc/plain-subscription';
 import { printResults, type FreezeResult, type Results, type SyncRound } from './cdc/results';
-import { awaitPassage, burst, sampleLag } from './cdc/stream-probe';
+import { awaitPassage, burst, sampleLag, settleServers } from './cdc/stream-probe';
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -190,6 +190,8 @@ async function syncRounds(
       const migration = await BenchMigration.start(client, planFor(one, load), say);
       const inSync = await migration.untilInSync();
       await awaitPassage(sourceUrl, targetUrl, 60_000);
+      await migration.untilHeld();
+      await settleServers(sourceUrl, targetUrl);
       const catchUpRowsPerSecond = await burst(sourceUrl, targetUrl, options.burstRows);
       await migration.rollBack();
       return { ...inSync, catchUpRowsPerSecond };

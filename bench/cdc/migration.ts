@@ -66,6 +66,11 @@ export class BenchMigration {
     return { seconds: (last - approvedAt) / 1_000, parts };
   }
 
+  /** The pause holds: no step runs any more. */
+  async untilHeld(): Promise<void> {
+    await this.until('the pause', ({ paused, steps }) => !!paused && steps.every(({ state }) => state !== 'running'));
+  }
+
   async untilCutover(): Promise<void> {
     await this.until('gate cutover', (journal) => isOpen(journal, 'cutover'));
   }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { runTool, type ClientTools } from '../../activities/postgres/client-tools';
 import { PostgresConnections } from '../../activities/postgres/connection';
 import { connect, execute } from './data';
-import { awaitPassage, burst } from './stream-probe';
+import { awaitPassage, burst, settleServers } from './stream-probe';
 
 export interface PlainOptions {
   sourceUrl: string;
@@ -54,6 +54,7 @@ export async function plainSubscription(options: PlainOptions): Promise<SyncRun>
     await awaitPassage(sourceUrl, targetUrl, 600_000);
     lap('marker');
     const seconds = (performance.now() - startedAt) / 1_000;
+    await settleServers(sourceUrl, targetUrl);
     const catchUpRowsPerSecond = await burst(sourceUrl, targetUrl, burstRows);
     await options.atEnd(name);
     return { seconds, parts, catchUpRowsPerSecond };

@@ -119,7 +119,9 @@ function printSync({ options, sync }: Results): void {
   for (const [index, { ours, plain }] of sync.rounds.entries()) {
     print(`  round ${index + 1}: ours ${partsText(ours)}; plain ${partsText(plain)}`);
   }
-  print(`Catching up with ${options.burstRows} rows changed at once, under the same load. Rows a second:`);
+  print(
+    `Catching up with ${options.burstRows} rows changed at once, under the same load, on servers that have done their own work (VACUUM ANALYZE, CHECKPOINT). Rows a second:`,
+  );
   print(`  ours                ${spreadText(catchUpRowsPerSecond.ours, 0)}`);
   print(`  plain subscription  ${spreadText(catchUpRowsPerSecond.plain, 0)}`);
   print(`  ours / plain        ${spreadText(catchUpRatio, 2)}`);

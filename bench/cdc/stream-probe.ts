@@ -2,7 +2,7 @@
 // plain subscription.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { connect } from './data';
+import { connect, execute } from './data';
 
 /** One row of `marks` through the stream. @returns milliseconds from its commit until it was seen; Infinity after `timeoutMs` */
 export async function passMark(from: Client, to: Client, timeoutMs: number): Promise<number> {
@@ -53,6 +53,11 @@ export function sampleLag(writing: string, following: string, samples: number): 
 }
 
 const rowsATransaction = 100;
+
+/** What a load of rows leaves to the server to do afterwards, done: it must not fall into a measurement of the stream. */
+export async function settleServers(writing: string, following: string): Promise<void> {
+  await Promise.all([execute(writing, 'checkpoint'), execute(following, 'vacuum analyze', 'checkpoint')]);
+}
 
 /**
  * Catch-up: so many rows are changed on the writing side as fast as it can, a hundred a transaction, and waited for on the other.
