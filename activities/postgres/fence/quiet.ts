@@ -28,6 +28,8 @@ import {
 /** From here on nothing can be written by anybody who was there before. */
 export interface Quiet {
   endedSessions: number;
+  /** Among them were some that no fence keeps out: whoever had them may be back in a moment. */
+  mayComeBack: boolean;
   /** Of the WAL, read when the last session and the last open transaction were gone. */
   lsn: string;
   /** Of the same moment; undefined on servers whose statistics come too late to be of use. */
@@ -41,7 +43,11 @@ const stuckAfterMs = 1_000;
 /** For what cannot be ended from outside: prepared transactions, programs inside the server. */
 const othersWaitMs = 2_000;
 
-const sessionSchema = z.object({ pid: z.string(), description: z.string() });
+const sessionSchema = z.object({
+  pid: z.string(),
+  description: z.string(),
+  superuser: z.enum(['true', 'false']).optional(),
+});
 const lookSchema = z.tuple([
   z.object({ rows: z.array(z.object({ key: z.string() })) }),
   z.object({ rows: z.array(sessionSchema) }),
@@ -74,6 +80,7 @@ export async function makeQuiet(
 ): Promise<Quiet> {
   const started = performance.now();
   const seenAt = new Map<string, number>();
+  let mayComeBack = false;
   let entering: Set<string> | undefined;
   for (;;) {
     const [onTheWay, { rows: sessions }, { rows: writers }, { rows: prepared }] = await inOneTrip(session, lookSchema, [
@@ -87,6 +94,7 @@ export async function makeQuiet(
     entering = new Set(entering === undefined ? keys : keys.filter((key) => entering?.has(key)));
     const now = performance.now();
     for (const { pid } of sessions) if (!seenAt.has(pid)) seenAt.set(pid, now);
+    mayComeBack ||= sessions.some(({ superuser }) => superuser === 'true');
     if (entering.size + sessions.length + writers.length + prepared.length === 0) break;
     const ms = now - started;
     if (ms > othersWaitMs && sessions.length + entering.size === 0) {
@@ -113,6 +121,7 @@ export async function makeQuiet(
   const [{ lsn, version }] = position;
   return {
     endedSessions: seenAt.size,
+    mayComeBack,
     lsn,
     ...(statisticsDelayMs(Number(version)) === 0 && {
       counters: { ...counted[0], measuredAt: new Date().toISOString() },

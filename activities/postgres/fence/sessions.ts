@@ -32,10 +32,10 @@ export const foreignSql = `
 select a.pid::text as pid, ${described} as description
   from pg_stat_activity a where ${isForeign} order by a.backend_start limit 20`;
 
-/** Ends all of them, however many, and says who they were. */
+/** Ends all of them, however many, and says who they were, and whether a fence lets them in again. */
 export const endingSql = `
-select f.pid::text as pid, f.description, pg_terminate_backend(f.pid)::text as ended
-  from (select a.pid, ${described} as description from pg_stat_activity a where ${isForeign} order by a.backend_start offset 0) f`;
+select f.pid::text as pid, f.description, f.superuser::text as superuser, pg_terminate_backend(f.pid)::text as ended
+  from (select a.pid, coalesce((select rolsuper from pg_roles where oid = a.usesysid), false) as superuser, ${described} as description from pg_stat_activity a where ${isForeign} order by a.backend_start offset 0) f`;
 
 /** Any process with a transaction id of its own, background workers and walsenders included; autovacuum writes statistics only. */
 export const writersSql = `

@@ -1,6 +1,7 @@
 // The freeze of one hand-over: fence on the writing side, proof that nobody writes, then a marker through every stream.
 // Order is the promise: nothing is open and nobody can come in before the position is taken and the marker is written; and a second look
 // after the other side has everything sees who came in all the same. A second call finds the fence up and proves it all again.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
@@ -46,6 +47,8 @@ export interface FreezeInput {
 /** As long as the fence may be waited for; the marker may take what is left of the outage. */
 const settings = { statement_timeout: '30s', lock_timeout: '5s' };
 const drainTimeoutMs = 50_000;
+/** A program whose session was ended connects again within this, if it does at all. */
+const backWithinMs = 300;
 
 export function createFreezeActivities({ connections, artifacts }: PostgresDependencies) {
   return {
@@ -91,6 +94,11 @@ export function createFreezeActivities({ connections, artifacts }: PostgresDepen
           ]);
           if (looked.changes && looked.changes.length > 0) throw schemaChanged(side, looked.changes);
           const drainedAt = new Date().toISOString();
+          if (quiet.mayComeBack) {
+            await parts.time('wait for superusers', () =>
+              sleep(Math.max(0, backWithinMs - (performance.now() - quietAt)), undefined, { signal }),
+            );
+          }
           await parts.time('second look', () => secondLook(writing, owner, { former, quiet, holes: looked.holes }));
           return {
             raisedAt,
@@ -174,6 +182,9 @@ function evidenceOf(seen: {
       ? 'no row and no definition changed between the looks'
       : 'rows changed between the looks: not looked at, this version shows its statistics too late',
     door,
+    ...(quiet.mayComeBack
+      ? [`sessions of superusers were ended, whom no fence keeps out: none was back after ${backWithinMs} ms`]
+      : []),
     `position ${quiet.lsn} when the last session was gone; a marker written after it was seen on the other side through ${streams.length} streams in ${markerMs} ms`,
     ...(schemaLooked ? ['the schema is the one that was noted when streaming began'] : []),
   ];
