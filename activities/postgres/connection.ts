@@ -1,12 +1,13 @@
 // Sessions on the two databases: references resolved, values untouched (every type comes back as text), settings pinned,
 // ended on cancellation together with the query that runs in them.
-import { Client, type ClientConfig } from 'pg';
+import { Client, type ClientConfig, type QueryConfig } from 'pg';
 import { parse } from 'pg-connection-string';
 import { describeReference, type ConnectionReference } from '../../plan/reference';
 import { failure } from '../errors';
 import { resolveSecret } from '../secret';
 import { postgresFailure, type Side } from './errors';
 import { quoteLiteral } from './identifier';
+import { WaitingSessions } from './waiting-sessions';
 
 export { resolveSecret };
 
@@ -63,6 +64,8 @@ const writable = { default_transaction_read_only: 'off' };
 
 /** Seen in pg_stat_activity; by it the fence knows our own sessions. */
 export const applicationNamePrefix = 'cutover';
+/** Of sessions that nobody has taken yet. */
+export const waitingPurpose = 'waiting';
 
 export interface SessionOptions {
   side: Side;
@@ -76,6 +79,8 @@ export interface SessionOptions {
   replication?: boolean;
   /** Another database on the server of the reference. */
   database?: string;
+  /** An application waits for it: takes a session of `openAhead` where one is there. */
+  ahead?: boolean;
 }
 
 /** Where the reference points, without user and password: safe to show. */
@@ -87,6 +92,8 @@ export interface Address {
 }
 
 export class PostgresConnections {
+  private readonly waiting = new WaitingSessions();
+
   constructor(private readonly environment: NodeJS.ProcessEnv = process.env) {}
 
   /** libpq-style connection string of a reference, for client tools, to be handed over by environment, never by argument. */
@@ -127,9 +134,64 @@ export class PostgresConnections {
 
   /** Opens one session; the caller ends it. Aborting the signal cancels the running query and ends the session. @throws failures of the closed set */
   async open(reference: ConnectionReference, options: SessionOptions): Promise<Client> {
-    const { side, purpose, signal } = options;
+    const { signal } = options;
     signal?.throwIfAborted();
     const config = await this.parsed(reference);
+    const waiting = options.ahead ? await this.takeWaiting(config, options) : undefined;
+    const client = waiting ?? (await this.connect(reference, config, options));
+    // An abort until here has met no listener.
+    if (signal?.aborted) {
+      destroy(client);
+      signal.throwIfAborted();
+    }
+    const cancel = (): void => void this.cancelRunning(config, client);
+    signal?.addEventListener('abort', cancel, { once: true });
+    client.once('end', () => signal?.removeEventListener('abort', cancel));
+    return client;
+  }
+
+  /** Has so many sessions of this worker wait for who asks for one that was opened `ahead`; a server that has no room for them keeps nothing from going on. */
+  async openAhead(reference: ConnectionReference, side: Side, count: number): Promise<void> {
+    const config = await this.parsed(reference);
+    const key = JSON.stringify(config);
+    const opening = Array.from({ length: Math.max(0, count - this.waiting.count(key)) }, async () =>
+      this.waiting.add(key, await this.connect(reference, config, { side, purpose: waitingPurpose })),
+    );
+    await Promise.allSettled(opening);
+  }
+
+  /** For who comes to an end: those of this worker go at once, those of another by themselves. */
+  async endWaiting(reference: ConnectionReference): Promise<void> {
+    await this.waiting.end(JSON.stringify(await this.parsed(reference)));
+  }
+
+  private async takeWaiting(config: ClientConfig, { purpose, settings }: SessionOptions): Promise<Client | undefined> {
+    const wanted = { application_name: `${applicationNamePrefix} ${purpose}`, ...settings };
+    const sql = Object.entries(wanted).map(
+      ([name, value]) => `pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`,
+    );
+    for (;;) {
+      const client = this.waiting.take(JSON.stringify(config));
+      if (!client) return undefined;
+      try {
+        const usable: QueryConfig & { query_timeout: number } = {
+          text: `select ${sql.join(', ')}`,
+          query_timeout: 500,
+        };
+        await client.query(usable);
+        return client;
+      } catch {
+        // Lost while it waited.
+        destroy(client);
+      }
+    }
+  }
+
+  private async connect(
+    reference: ConnectionReference,
+    config: ClientConfig,
+    { side, purpose, signal, ...options }: SessionOptions,
+  ): Promise<Client> {
     const settings = { ...pinnedSettings, ...writable, ...options.settings };
     const client = new Client({
       ...config,
@@ -146,27 +208,19 @@ export class PostgresConnections {
     });
     // Without a listener a connection lost while idle would end the process; the next query reports it.
     client.on('error', () => undefined);
+    const destroyed = (): void => destroy(client);
+    signal?.addEventListener('abort', destroyed, { once: true });
     try {
       await client.connect();
-    } catch (error) {
-      throw postgresFailure(error, side, `Connecting by ${describeReference(reference)}`);
-    }
-    // An abort while connecting has met no listener.
-    if (signal?.aborted) {
-      destroy(client);
-      signal.throwIfAborted();
-    }
-    const cancel = (): void => void this.cancelRunning(config, client);
-    signal?.addEventListener('abort', cancel, { once: true });
-    client.once('end', () => signal?.removeEventListener('abort', cancel));
-    try {
       await client.query(pinKnownSql);
+      return client;
     } catch (error) {
       destroy(client);
       signal?.throwIfAborted();
       throw postgresFailure(error, side, `Connecting by ${describeReference(reference)}`);
+    } finally {
+      signal?.removeEventListener('abort', destroyed);
     }
-    return client;
   }
 
   /** Runs `work` in a session of its own and ends it. Driver errors come out as failures of the closed set, told as "`purpose` failed on the …". */

@@ -4,7 +4,7 @@ import type { Client } from 'pg';
 import type { CreatedObject } from '../../journal/types';
 import type { PostgresDependencies } from '../dependencies';
 import { withHeartbeat } from '../heartbeat';
-import { applicationNamePrefix } from './connection';
+import { applicationNamePrefix, waitingPurpose } from './connection';
 import { readMark } from './fence/former';
 import { ownsLedger } from './ledger';
 import { ledgerSchema, type PostgresScope } from './scope';
@@ -12,6 +12,7 @@ import { scratchDatabase } from './snapshot/scratch';
 import { markerSchemaComment } from './stream/marker';
 import { migrationKey, streamPrefix } from './stream/names';
 import { findObjects, type StreamObject, type StreamObjectKind } from './stream/objects';
+import { waitMs } from './waiting-sessions';
 
 /** Fences that are meant to stay: nobody shall write to the losing side by mistake. */
 export interface KeptObjects {
@@ -31,10 +32,12 @@ export function createLeftoverActivities({ connections }: PostgresDependencies) 
      */
     findLeftovers: ({ scope, kept }: { scope: PostgresScope; kept: KeptObjects }): Promise<CreatedObject[]> =>
       withHeartbeat('looking for anything left behind', async ({ signal }) => {
-        const look = (side: Where): Promise<CreatedObject[]> =>
-          connections.withSession(scope[side], { side, purpose: 'last look', signal }, (session) =>
+        const look = async (side: Where): Promise<CreatedObject[]> => {
+          await connections.endWaiting(scope[side]);
+          return connections.withSession(scope[side], { side, purpose: 'last look', signal }, (session) =>
             lookAt(session, side, scope, kept, signal),
           );
+        };
         return [...(await look('source')), ...(await look('target'))];
       }),
   };
@@ -201,10 +204,12 @@ async function lingering(session: Client, signal: AbortSignal): Promise<Name[]> 
   const sql = `select application_name || ' (pid ' || pid || ')' as name, 'pg_terminate_backend ends it, if no other migration uses it' as why
     from pg_stat_activity
    where datname = current_database() and pid <> pg_backend_pid() and usename = current_user and application_name like '${applicationNamePrefix} %'`;
-  const deadline = Date.now() + sessionsEndMs;
+  const startedAt = Date.now();
   for (;;) {
     const left = await names(session, sql);
-    if (left.length === 0 || Date.now() > deadline) return left;
+    // Another worker's, which end by themselves.
+    const waiting = left.every(({ name }) => name.startsWith(`${applicationNamePrefix} ${waitingPurpose} `));
+    if (left.length === 0 || Date.now() - startedAt > sessionsEndMs + (waiting ? waitMs : 0)) return left;
     await sleep(50, undefined, { signal });
   }
 }

@@ -56,6 +56,41 @@ describe.each([15, 18] as const)('a session on PostgreSQL %i', (major) => {
     });
   });
 
+  it('that was opened ahead is taken by who asks for it, with the name and the settings of its work', async () => {
+    const pidOf = async (client: Client): Promise<unknown> =>
+      (await client.query<{ pid: string }>('select pg_backend_pid()::text as pid')).rows[0]?.pid;
+    const waiting = async (): Promise<unknown[]> =>
+      (
+        await admin.query<{ pid: string }>(
+          `select pid::text from pg_stat_activity where application_name = 'cutover waiting'`,
+        )
+      ).rows.map(({ pid }) => pid);
+    await connections.openAhead(reference, 'source', 2);
+    const there = await waiting();
+    expect(there).toHaveLength(2);
+    await connections.openAhead(reference, 'source', 2);
+    expect(await waiting()).toHaveLength(2);
+    await connections.withSession(reference, session, async (client) =>
+      expect(there).not.toContain(await pidOf(client)),
+    );
+    const asked = { ...session, ahead: true, settings: { statement_timeout: '7s' } };
+    await connections.withSession(reference, asked, async (client) => {
+      expect(there).toContain(await pidOf(client));
+      const { rows } = await client.query(
+        `select current_setting('statement_timeout') as timeout, current_setting('application_name') as name, current_setting('TimeZone') as zone`,
+      );
+      expect(rows).toEqual([{ timeout: '7s', name: 'cutover looking', zone: 'UTC' }]);
+    });
+    // The other one is lost while it waits.
+    await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cutover waiting'`,
+    );
+    await connections.withSession(reference, asked, async (client) => expect(there).not.toContain(await pidOf(client)));
+    await connections.openAhead(reference, 'source', 1);
+    await connections.endWaiting(reference);
+    await until('none waits', async () => (await waiting()).length === 0);
+  });
+
   it('that is given up while it connects is not handed over, and ends', async () => {
     const control = new AbortController();
     const opening = connections.open(reference, { ...session, signal: control.signal });

@@ -43,7 +43,9 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
   ): Promise<Result> {
     const { scope, side } = request;
     return withHeartbeat(purpose, ({ signal }) =>
-      connections.withSession(scope[side], { side, purpose, signal, settings }, (session) => work(session, signal)),
+      connections.withSession(scope[side], { side, purpose, signal, settings, ahead: true }, (session) =>
+        work(session, signal),
+      ),
     );
   }
 

@@ -31,7 +31,7 @@ export async function withBothSides<Result>(
 ): Promise<Result> {
   const { doing, purpose, parts, ...rest } = options;
   const open = async (side: WritingSide, name: string): Promise<Client> => {
-    const client = await connections.open(scope[side], { ...rest, side, purpose: name });
+    const client = await connections.open(scope[side], { ...rest, side, purpose: name, ahead: true });
     rememberSide(client, side);
     return client;
   };

@@ -17,7 +17,7 @@ import { doorText, silenceBroken } from '../fence/silence';
 import type { PostgresScope } from '../scope';
 import { withBothSides } from './both-sides';
 import { passMarker } from './marker';
-import { writingSide, type Leg, type Stream } from './names';
+import { otherSide, writingSide, type Leg, type Stream } from './names';
 import { Parts, type Part } from './parts';
 import { requireReadyToFreeze } from './ready-to-freeze';
 import { streamsOf } from './streams-of';
@@ -47,6 +47,8 @@ export interface FreezeInput {
 /** As long as the fence may be waited for; the marker may take what is left of the outage. */
 const settings = { statement_timeout: '30s', lock_timeout: '5s' };
 const drainTimeoutMs = 50_000;
+/** One for the fence; three for what is carried, compared and turned at once; on the following side one more to open it. */
+const sessionsOfAHandOver = { writing: 4, following: 5 };
 /** A program whose session was ended connects again within this, if it does at all. */
 const backWithinMs = 300;
 
@@ -121,7 +123,8 @@ export function createFreezeActivities({ connections, artifacts }: PostgresDepen
     },
 
     /**
-     * Looks, while the application still writes, for what would make the freeze or the carrying of sequences fail. Changes nothing.
+     * Looks, while the application still writes, for what would make the freeze or the carrying of sequences fail; then has sessions wait for
+     * it on this worker. Changes nothing.
      * @throws PreconditionFailed for prepared transactions that stay, other subscriptions and missing sequences; AuthDenied for sessions
      * that may not be ended; SourceUnavailable, TargetUnavailable (retryable)
      */
@@ -130,6 +133,11 @@ export function createFreezeActivities({ connections, artifacts }: PostgresDepen
         const options = { doing: 'Preparing the freeze', purpose: 'prepare the freeze', signal, parts: new Parts() };
         return withBothSides(connections, { scope, leg }, options, async (sides) => {
           await requireReadyToFreeze(sides, { scope, leg }, signal);
+          const from = writingSide(leg);
+          await Promise.all([
+            connections.openAhead(scope[from], from, sessionsOfAHandOver.writing),
+            connections.openAhead(scope[otherSide(from)], otherSide(from), sessionsOfAHandOver.following),
+          ]);
           return {};
         });
       });

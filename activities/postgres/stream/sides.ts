@@ -20,17 +20,20 @@ const settings = { lock_timeout: '30s' };
 /** Which side an error of the driver came from. */
 const cameFrom = new WeakMap<object, WritingSide>();
 
-/** Runs `work` with a session on each side and ends both; `parts` are told how long opening took. Driver errors come out as failures of the closed set, told of the side they came from. */
+/** Runs `work` with a session on each side and ends both. `parts` are given where an application waits: they are told how long opening took. Driver errors come out as failures of the closed set, told of the side they came from. */
 export async function withSides<Result>(
   connections: PostgresConnections,
   scope: PostgresScope,
   purpose: string,
   signal: AbortSignal | undefined,
   work: (sides: Sides) => Promise<Result>,
-  parts = new Parts(),
+  parts?: Parts,
 ): Promise<Result> {
-  const open = (side: WritingSide): Promise<Client> => openSide(connections, scope, side, purpose, signal);
-  const [source, target] = await parts.time('connect', () => Promise.allSettled([open('source'), open('target')]));
+  const ahead = parts !== undefined;
+  const open = (side: WritingSide): Promise<Client> => openSide(connections, scope, side, purpose, signal, ahead);
+  const [source, target] = await (parts ?? new Parts()).time('connect', () =>
+    Promise.allSettled([open('source'), open('target')]),
+  );
   try {
     if (source.status === 'rejected') throw source.reason;
     if (target.status === 'rejected') throw target.reason;
@@ -51,9 +54,11 @@ export async function openSide(
   side: WritingSide,
   purpose: string,
   signal?: AbortSignal,
+  ahead = false,
 ): Promise<Client> {
   const client = await connections.open(scope[side], {
     side,
+    ahead,
     purpose: `${purpose} ${migrationKey(scope.migration)}`,
     settings,
     ...(signal && { signal }),
