@@ -31,9 +31,10 @@ export function downtimeWords({ kind }: Journal): string {
   return kind === 'calico' ? 'Calico locked' : 'writes stopped';
 }
 
-/** Steps of going back: compensations of the undo stack and the procedure after the point of no return. */
+/** Steps of going back: compensations of the undo stack, the procedure after the point of no return, hand-overs back to the source. */
 export function isRollbackStep(step: StepRecord): boolean {
   return (
+    step.goingBack === true ||
     step.id.startsWith('undo-') ||
     /^(rolling-back|rollback|way-back)/.test(step.phase) ||
     ['undoing', 'undone', 'undo-failed'].includes(step.state)

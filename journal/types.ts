@@ -23,6 +23,8 @@ export interface StepRecord {
   skippable: boolean;
   /** Counted within the write freeze of the application. */
   downtime?: boolean;
+  /** A step of a hand-over that leads back to the source. */
+  goingBack?: boolean;
 }
 
 export interface Decision {
@@ -330,8 +332,8 @@ export interface Journal {
     slowdownPercent?: number;
     breaches: string[];
   };
-  /** After the point of no return: what going back would lose, as last measured. */
-  loss?: { writes: string; words: string; measuredAt: string; detail: string[] };
+  /** After the point of no return: what going back would lose, as last measured; `writes` is missing where the target could not be asked. */
+  loss?: { writes?: string; words: string; measuredAt: string; detail: string[] };
   artifacts: { name: string; url: string; sha256: string; bytes: number }[];
   left: CreatedObject[];
 }

@@ -18,6 +18,8 @@ export interface Answer {
 
 export class Logbook {
   private answer?: Answer;
+  /** Another hand-over leads back: its steps are told as those of going back. */
+  goingBack = false;
 
   constructor(readonly journal: Journal) {}
 
@@ -62,6 +64,7 @@ export class Logbook {
       retries: 0,
       skippable: options.skippable ?? false,
       ...(options.downtime ? { downtime: true } : {}),
+      ...(this.goingBack ? { goingBack: true } : {}),
     };
     this.journal.steps.push(record);
     this.show();
@@ -115,6 +118,12 @@ export class Logbook {
   answerBlocked(kind: Answer['kind'], by: string, reason?: string): void {
     this.answer = { kind, by, reason };
   }
+}
+
+/** The type of what really failed: `TargetUnavailable`; undefined for what no activity threw by design. */
+export function typeOfFailure(error: unknown): string | undefined {
+  const thrown = innermost(error);
+  return thrown instanceof ApplicationFailure ? (thrown.type ?? undefined) : undefined;
 }
 
 /** What really failed, through Temporal's wrappers: the failure that an activity threw, on one line; no stack. */

@@ -20,7 +20,7 @@ import { prepareTarget, snapshot } from './phases/postgres/prepare';
 import { resumeWrites, switchApplication } from './phases/postgres/switch';
 import { smokeTheApplication, validate } from './phases/postgres/validation';
 import { retainSource, watchOf } from './phases/postgres/watch';
-import { goBack, measureLoss } from './phases/postgres/way-back';
+import { goBack, measureLoss, onTarget } from './phases/postgres/way-back';
 import { refusePlan } from './phases/refused-plan';
 import { accept, monitor } from './phases/watch';
 import { WayBack } from './phases/way-back';
@@ -185,7 +185,7 @@ async function goBackAfterNoReturn(migration: PostgresMigration, error: unknown)
   const { runbook } = migration;
   if (error instanceof Interrupted && error.kind === 'way-back') {
     await goBack(migration, error.reason);
-    await CancellationScope.nonCancellable(() => cleanUp(migration));
+    await CancellationScope.nonCancellable(() => cleanUp(migration, onTarget(migration)));
     return conclude(migration, 'rolled-back', endingOf(migration, { sourceFence: false, targetFence: true }));
   }
   if (!isCancellation(error)) throw error;

@@ -1,13 +1,14 @@
 // The machinery under every migration: steps, gates, compensation, blocking, pausing, interruption.
 // The journal is the single source of progress; status, details and search attributes are made from it.
 import { CancellationScope, CancelledFailure, condition, isCancellation, log, sleep } from '@temporalio/workflow';
+import type { FailureType } from '../journal/failure-types';
 import type { GateRecord, Journal, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
 import { ruleOf, type GateName, type Gates } from '../plan/gates';
 import { CompensationStack, pauseBeforeAnotherTry, type Compensation } from './compensation';
 import { close, openGate, reminderMs } from './gate';
 import { gateWords } from './gate-words';
-import { describeFailure, Logbook, type Answer } from './logbook';
+import { describeFailure, Logbook, typeOfFailure, type Answer } from './logbook';
 
 /** Why the forward path was left: by a person, a gate, the deadline, or a cancellation. */
 export type InterruptKind = 'rollback' | 'rejected' | 'deadline' | 'way-back';
@@ -30,6 +31,8 @@ export interface StepOptions<Result> {
   /** Steps whose undo must have worked (or been given up) before this one is tried. */
   undoNeeds?: string[];
   skippable?: boolean;
+  /** A failure of this type leaves it out without asking: the side it works on is known to be away, and the other must not wait for it. */
+  leftOutOn?: FailureType;
   /** Blocked, it is tried again by itself as well, ever less often: an outage that passes in the night must not wait for a person. */
   againByItself?: boolean;
   /** The application cannot write while this step runs. */
@@ -88,6 +91,11 @@ export class Runbook extends Logbook {
           throw error;
         }
         record.failure = describeFailure(error);
+        if (options.leftOutOn && typeOfFailure(error) === options.leftOutOn) {
+          record.result = 'left out: it cannot be reached';
+          this.end(record, 'skipped');
+          return undefined;
+        }
         this.end(record, 'failed');
         if (options.givesUp) {
           this.interrupt('deadline', record.failure);

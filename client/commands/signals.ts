@@ -254,7 +254,9 @@ export const addCancel: AddCommand = (program, context) => {
   const { terminal } = context;
   program
     .command('cancel')
-    .description('cancel a migration: it rolls back, then ends as Canceled')
+    .description(
+      'cancel a migration: before the switch it rolls back, after it the target stays in use; then it ends as Canceled',
+    )
     .argument('<id>', 'workflow ID of the migration')
     .option('--json', 'print JSON')
     .addHelpText('after', examples('cancel orders-to-18'))
@@ -266,7 +268,7 @@ export const addCancel: AddCommand = (program, context) => {
           if (json) printJson(terminal, { id, requested: true });
           else
             terminal.out(
-              `Cancellation is requested: what was done is undone, then the workflow ends. "cutover watch ${id}" shows it.\n`,
+              `Cancellation is requested: before the switch everything is undone, after it the target stays in use; then the workflow ends. "cutover watch ${id}" shows it.\n`,
             );
           return 0;
         }),

@@ -97,7 +97,7 @@ function procedure(journal: Journal): Block[] {
   return [
     paragraph(head),
     table(['Rollback Step', 'Status', '>Time'], runbookRows(journal, record)),
-    ...(undone.length > 0 ? [paragraph('Each step that was undone, newest first:'), ...steps(undone)] : []),
+    ...(undone.length > 0 ? [paragraph('Each step of going back, in its order:'), ...steps(undone)] : []),
     ...loss(journal),
   ];
 }
@@ -164,7 +164,9 @@ export function loss(journal: Journal): Block[] {
   if (!lost) return [];
   return [
     paragraph(
-      `Going back would lose ${formatCount(lost.writes)} ${journal.kind === 'calico' ? 'changes' : 'writes'}, as measured ${formatTime(lost.measuredAt)}. The words that accept this: `,
+      lost.writes === undefined
+        ? `What going back would lose could not be counted ${formatTime(lost.measuredAt)}. The words that accept this: `
+        : `Going back would lose ${formatCount(lost.writes)} ${journal.kind === 'calico' ? 'changes' : 'writes'}, as measured ${formatTime(lost.measuredAt)}. The words that accept this: `,
       code(lost.words),
       '.',
     ),

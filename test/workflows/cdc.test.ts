@@ -390,6 +390,48 @@ describe('a migration by CDC', () => {
         ]);
       }));
 
+    it(
+      'does without a target that is gone, after words of their own, and cleans the source before it is opened',
+      () =>
+        server.withWorker(async (rig) => {
+          const { world } = rig;
+          const handle = await untilWindow(rig);
+          for (const name of ['prepareFreeze', 'measureLoss', 'removeStreams', 'inspectAccess'] as const)
+            world.failNext(name, 1_000, 'TargetUnavailable');
+          await rollBack(handle);
+          await until(handle, ({ blocked }) => blocked?.step === 'ready');
+          await rollBack(handle);
+          const { loss } = await until(handle, ({ loss: measured }) => measured !== undefined);
+          expect(loss).toMatchObject({ words: 'lose what only the target has' });
+          await handle.signal(rollbackSignal, { by: 'test', reason: 'it is gone', words: loss!.words });
+          expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+          const { steps } = await handle.query(statusQuery);
+          expect(steps.filter(({ state }) => state === 'skipped').map(({ id }) => id)).toEqual([
+            'remove-streams',
+            'back-inspect-access',
+            'clean-up',
+          ]);
+        }),
+      240_000,
+    );
+
+    it('ends as cancelled when that came while it went back', () =>
+      server.withWorker(async (rig) => {
+        rig.world.hold('watchTarget');
+        const handle = await rig.start({ ...cdc, monitor: '1h' });
+        await until(handle, phaseIs('monitor'));
+        rig.world.hold('switchDatastore');
+        await rollBack(handle);
+        await heldAt(rig.world, 'switchDatastore', 2);
+        await handle.cancel();
+        rig.world.release('switchDatastore');
+        await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+        const { outcome, handOvers, steps } = await handle.query(statusQuery);
+        expect(outcome).toBe('rolled-back');
+        expect(handOvers?.at(-1)).toMatchObject({ to: 'source', outcome: 'switched' });
+        expect(steps.filter(({ goingBack }) => goingBack).map(({ id }) => id)).toContain('normal-mode');
+      }));
+
     it('refuses a second rollback while it is going back without a loss', () =>
       server.withWorker(async (rig) => {
         const handle = await untilWindow(rig);

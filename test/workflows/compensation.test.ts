@@ -2,6 +2,7 @@ import type { MigrationActivities } from '../../activities';
 import {
   approveSignal,
   pauseSignal,
+  reportQuery,
   resumeSignal,
   retrySignal,
   rollbackSignal,
@@ -229,6 +230,36 @@ describe('after the point of no return', () => {
       ]);
       expect(world.calls).not.toContain('clearTarget');
     }));
+
+  it(
+    'a target that cannot be reached is neither counted nor fenced: other words, and the source takes writes all the same',
+    () =>
+      server.withWorker(async ({ start, world }) => {
+        world.hold('watchTarget');
+        const handle = await start({ gates: 'auto' });
+        await until(handle, phaseIs('monitor'));
+        for (const name of ['measureLoss', 'inspectAccess', 'removeLedger', 'findLeftovers'] as const)
+          world.failNext(name, 1_000, 'TargetUnavailable');
+        await handle.signal(rollbackSignal, { by: 'anna', reason: 'the target is gone' });
+        const asked = await until(handle, ({ refused }) => refused.length > 0);
+        expect(asked.refused[0]?.why).toMatch(
+          /the target cannot be reached[^]*"words": "lose what only the target has"/,
+        );
+        expect(asked.loss?.writes).toBeUndefined();
+        const words = asked.loss?.words ?? '';
+        await handle.signal(rollbackSignal, { by: 'anna', reason: 'the target is gone', words });
+        expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+        expect(world.calls).not.toContain('lowerFence!');
+        expect(world.calls.slice(-1)).toEqual(['writeReport']);
+        const report = await handle.query(reportQuery);
+        expect(report).toMatch(/Source restored as primary[^|]*\|[^|]*the target could not be fenced/);
+        expect(report).toMatch(/could not be looked at/);
+        expect(
+          world.calls.filter((name) => ['lowerFence', 'switchDatastore', 'setNormalMode'].includes(name)).slice(-3),
+        ).toEqual(['lowerFence', 'switchDatastore', 'setNormalMode']);
+      }),
+    180_000,
+  );
 
   it('a breach opens a gate with its figures and the migration goes on only when a person says so', () =>
     server.withWorker(async ({ start, world }) => {

@@ -1,5 +1,6 @@
 // Every ending: undo, look what is left, write the report. The same for completed, rolled back, rejected and cancelled.
 import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
+import type { FailureType } from '../../journal/failure-types';
 import type { CreatedObject, Outcome } from '../../journal/types';
 import { run } from '../activity-options';
 import type { MigrationResult } from '../messages';
@@ -10,6 +11,8 @@ import type { Migration } from './migration';
 export interface Ending {
   /** Looks on both sides for anything left behind. */
   findLeftovers: () => Promise<CreatedObject[]>;
+  /** A side is known to be away: looking, which fails with this, is left out, and said to be. */
+  leftOutOn?: FailureType;
   /** What the files are that stay: "the backup of the source". */
   artifacts: string;
 }
@@ -45,7 +48,7 @@ export function requireUndone({ givenUp }: Migration): void {
 export async function conclude(
   migration: Migration,
   outcome: Outcome,
-  { findLeftovers, artifacts }: Ending,
+  { findLeftovers, leftOutOn, artifacts }: Ending,
 ): Promise<MigrationResult> {
   return CancellationScope.nonCancellable(async () => {
     const { runbook, plan, givenUp } = migration;
@@ -54,6 +57,7 @@ export async function conclude(
     runbook.clearInterruption();
     const found = await runbook.step('leftovers', 'Look on both sides for anything left behind', findLeftovers, {
       skippable: true,
+      ...(leftOutOn ? { leftOutOn } : {}),
       describe: describeLeftovers,
     });
     journal.left = [

@@ -1,6 +1,6 @@
 // CDC: the database keeps serving while it is copied and streamed; the freeze is a second or so whatever the size; after the switch the old side
 // follows the new one, so that going back is a switch and not a loss, and so is going forward once more.
-import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, isCancellation, sleep } from '@temporalio/workflow';
 import { ruleOf } from '../../plan/gates';
 import { refuse } from '../handlers';
 import type { MigrationResult, RecopyRequest, RollbackRequest } from '../messages';
@@ -15,9 +15,9 @@ import { goBackWithoutLoss, inUse, requestWayBack } from '../phases/postgres/cdc
 import type { PostgresMigration } from '../phases/postgres/migration';
 import { prepareTarget } from '../phases/postgres/prepare';
 import { retainSource } from '../phases/postgres/watch';
-import { goBack } from '../phases/postgres/way-back';
+import { goBack, onTarget } from '../phases/postgres/way-back';
 import type { WayBack } from '../phases/way-back';
-import { Interrupted } from '../runbook';
+import { Interrupted, type StepOptions } from '../runbook';
 
 /** Automatic gates give up after so many hand-overs that ran out of time; people may go on as long as they like. */
 const automaticAttempts = 3;
@@ -85,7 +85,11 @@ export class Cdc {
       if (back.failed && switched(migration)) return this.endAfterInterruption(back.error);
       if (back.failed) return this.endOnSource(back.error);
       if (ruleOf(migration.plan.gates, 'cutover') === 'auto')
-        return this.endOnSource(new Interrupted('rollback', error.reason));
+        return this.endOnSource(
+          CancellationScope.current().consideredCancelled
+            ? new CancelledFailure('cancelled while it went back')
+            : new Interrupted('rollback', error.reason),
+        );
     }
   }
 
@@ -133,9 +137,9 @@ export class Cdc {
         runbook.ending = true;
         runbook.clearInterruption();
         // What still came through them after the source is open would be mixed with what is written there.
-        await this.endStreams();
+        await this.endStreams(onTarget(migration));
         await goBack(migration, error.reason);
-        await cleanUp(migration);
+        await cleanUp(migration, onTarget(migration));
       });
       return conclude(migration, 'rolled-back', endingOf(migration, { sourceFence: false, targetFence: true }));
     }
@@ -153,14 +157,15 @@ export class Cdc {
     throw error;
   }
 
-  private async endStreams(): Promise<void> {
+  /** @param options of the step, where the target may be away: the source has been cleaned when that is found */
+  private async endStreams(options: Pick<StepOptions<unknown>, 'skippable' | 'leftOutOn'> = {}): Promise<void> {
     const { migration } = this;
     migration.following = false;
     await migration.runbook.step(
       'remove-streams',
       'Remove every slot, publication and subscription',
       () => removeStreams(migration),
-      { againByItself: true, describe: (said) => said },
+      { againByItself: true, ...options, describe: (said) => said },
     );
     await dismissGuardian(migration);
     const { runbook } = migration;

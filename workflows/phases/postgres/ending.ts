@@ -1,15 +1,24 @@
 // What a PostgreSQL migration brings to its ending: the ledger goes, and both sides are looked at.
 import { run } from '../../activity-options';
+import type { StepOptions } from '../../runbook';
 import type { Ending } from '../ending';
 import type { PostgresMigration } from './migration';
+import { doesWithoutTarget } from './way-back';
 
-/** Removes the ledger once nobody needs it: after acceptance, or at the end of going back. */
-export async function cleanUp({ runbook, scope }: PostgresMigration): Promise<void> {
+/**
+ * Removes the ledger once nobody needs it: after acceptance, or at the end of going back.
+ * @param options of the step, where the target may be away
+ */
+export async function cleanUp(
+  { runbook, scope }: PostgresMigration,
+  options: Pick<StepOptions<unknown>, 'skippable' | 'leftOutOn'> = {},
+): Promise<void> {
   await runbook.step(
     'clean-up',
     'Remove the ledger from the target',
-    () => run('quick', 'Remove the ledger').removeLedger({ scope }),
+    () => run(options.leftOutOn ? 'quickLook' : 'quick', 'Remove the ledger').removeLedger({ scope }),
     {
+      ...options,
       describe: ({ removed }) => (removed ? 'removed' : 'was not there'),
     },
   );
@@ -17,11 +26,14 @@ export async function cleanUp({ runbook, scope }: PostgresMigration): Promise<vo
 
 /** @param kept the fences that stay up on purpose */
 export function endingOf(
-  { scope }: PostgresMigration,
+  migration: PostgresMigration,
   kept: { sourceFence: boolean; targetFence: boolean } = { sourceFence: false, targetFence: false },
 ): Ending {
+  const { scope } = migration;
+  const without = doesWithoutTarget(migration);
   return {
-    findLeftovers: () => run('long', 'Look for anything left behind').findLeftovers({ scope, kept }),
+    findLeftovers: () => run(without ? 'look' : 'long', 'Look for anything left behind').findLeftovers({ scope, kept }),
+    ...(without ? { leftOutOn: 'TargetUnavailable' as const } : {}),
     artifacts: 'the backup of the source',
   };
 }

@@ -1,23 +1,53 @@
 // Going back after the point of no return. Big-bang has no reverse stream: what was written to the target since the switch would
-// be lost, so the operator is told how much, and must say so in words (runbook section 6).
+// be lost, so the operator is told how much, and must say so in words (runbook section 6). A target that is away cannot be asked, nor fenced:
+// after other words the way back does without it.
 import { CancellationScope } from '@temporalio/workflow';
 import type { RollbackRecord, RollbackStepName } from '../../../journal/types';
 import { run } from '../../activity-options';
+import { describeFailure, typeOfFailure } from '../../logbook';
 import { beginDowntime, endDowntime } from '../downtime';
 import { needed } from '../migration';
 import type { Loss } from '../way-back';
 import type { PostgresMigration } from './migration';
 
 /** Counts what was written to the target since the switch, and notes the words that accept its loss. */
-export async function measureLoss({ runbook, scope, writeMark }: PostgresMigration): Promise<Loss> {
-  const { writes, detail, exact } = await run('quick', 'Count what was written since the switch').measureLoss({
-    scope,
-    mark: needed(writeMark, 'write mark'),
-  });
-  const words = exact ? `lose ${writes} writes` : `lose at least ${writes} writes`;
-  runbook.journal.loss = { writes, words, detail, measuredAt: runbook.now().toISOString() };
+export async function measureLoss(migration: PostgresMigration): Promise<Loss> {
+  const { runbook } = migration;
+  const counted = await count(migration);
+  runbook.journal.loss = { ...counted, measuredAt: runbook.now().toISOString() };
   runbook.show();
-  return { words, detail };
+  return counted;
+}
+
+async function count({ scope, writeMark }: PostgresMigration): Promise<Loss & { writes?: string }> {
+  try {
+    const { writes, detail, exact } = await run('quickLook', 'Count what was written since the switch').measureLoss({
+      scope,
+      mark: needed(writeMark, 'write mark'),
+    });
+    return { writes, words: exact ? `lose ${writes} writes` : `lose at least ${writes} writes`, detail };
+  } catch (error) {
+    if (typeOfFailure(error) !== away) throw error;
+    return {
+      words: 'lose what only the target has',
+      detail: [
+        'the target cannot be reached: what was written to it cannot be counted, and it cannot be fenced: nothing may use it when it comes back',
+        describeFailure(error),
+      ],
+    };
+  }
+}
+
+const away = 'TargetUnavailable';
+
+/** The words were said of a target that cannot be reached: what is to be done there is left out. */
+export function doesWithoutTarget({ runbook: { journal } }: PostgresMigration): boolean {
+  return journal.loss !== undefined && journal.loss.writes === undefined;
+}
+
+/** How a step of the way back, after the words, treats a target that is away. */
+export function onTarget(migration: PostgresMigration): { skippable: true; leftOutOn?: typeof away } {
+  return { skippable: true, ...(doesWithoutTarget(migration) ? { leftOutOn: away } : {}) };
 }
 
 /** The runbook's rollback steps, after the words were said. Shielded from cancellation; each step blocks and can be retried. */
@@ -62,17 +92,7 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
       return 'the application answers that it writes no more';
     });
     await row('source-primary', async () => {
-      const side = 'target' as const;
-      const former = await runbook.step('back-inspect-access', 'Record who may connect to the target now', () =>
-        run('brisk', 'Record access to the target').inspectAccess({ scope, side }),
-      );
-      await runbook.step('back-fence', 'Raise the fence on the target', () =>
-        run('brisk', 'Raise the fence on the target').raiseFence({ scope, side, former: needed(former, 'access') }),
-      );
-      await runbook.step('back-loss', 'Count what is left behind on the target', () => measureLoss(migration), {
-        skippable: true,
-        describe: ({ words }) => words,
-      });
+      const fenced = await fenceTarget(migration);
       await runbook.step('back-lower-fence', 'Lower the fence on the source', () =>
         run('quickUndo', 'Lower the fence on the source').lowerFence({
           scope,
@@ -80,7 +100,7 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
           former: needed(migration.sourceAccess, 'access'),
         }),
       );
-      return 'the target is fenced, the source takes writes';
+      return fenced ? 'the target is fenced, the source takes writes' : `the source takes writes; ${unfenced}`;
     });
     await row('application-switched', async () => {
       if (!application) {
@@ -113,8 +133,45 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
       const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
       return `${passed} of ${smoke.length} passed`;
     });
-    await row('target-preserved', async () => 'its data is untouched and fenced until the cause is known');
+    await row('target-preserved', async () =>
+      runbook.journal.notes.some(({ text }) => text === noteUnfenced)
+        ? unfenced
+        : 'its data is untouched and fenced until the cause is known',
+    );
     record.endedAt = runbook.now().toISOString();
     record.durationMs = runbook.now().getTime() - started.getTime();
   });
+}
+
+const unfenced = 'the target could not be fenced: nothing may write to it when it comes back';
+const noteUnfenced = `${unfenced}. Its data is as it was left.`;
+
+/** Whether it stands. Left out, or skipped by a person, the source has to be opened all the same: a note says so. */
+async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
+  const { runbook, scope } = migration;
+  const side = 'target' as const;
+  const profile = doesWithoutTarget(migration) ? 'look' : 'brisk';
+  const former = await runbook.step(
+    'back-inspect-access',
+    'Record who may connect to the target now',
+    () => run(profile, 'Record access to the target').inspectAccess({ scope, side }),
+    onTarget(migration),
+  );
+  const fence =
+    former &&
+    (await runbook.step(
+      'back-fence',
+      'Raise the fence on the target',
+      () => run(profile, 'Raise the fence on the target').raiseFence({ scope, side, former }),
+      onTarget(migration),
+    ));
+  if (!fence) {
+    runbook.note(noteUnfenced);
+    return false;
+  }
+  await runbook.step('back-loss', 'Count what is left behind on the target', () => measureLoss(migration), {
+    skippable: true,
+    describe: ({ words }) => words,
+  });
+  return true;
 }

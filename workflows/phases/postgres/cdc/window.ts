@@ -67,6 +67,7 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
     const { runbook } = migration;
     const started = runbook.now();
     migration.turning = true;
+    runbook.goingBack = true;
     runbook.clearInterruption();
     runbook.journal.reason = reason;
     runbook.phase('rolling-back');
@@ -79,11 +80,15 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
         await handOver(migration, reason);
       } catch (error) {
         if (!(error instanceof Interrupted)) throw error;
-        if (switched(migration)) await runbook.unwind(`${error.reason}: the target is open again`, mark);
+        if (switched(migration)) {
+          const givenUp = await runbook.unwind(`${error.reason}: the target is open again`, mark);
+          if (givenUp.length > 0) runbook.note(`Given up by a person, look at it by hand: ${givenUp.join('; ')}.`);
+        }
         runbook.clearInterruption();
         if (!switched(migration)) break;
         if (runbook.ending) {
           migration.turning = false;
+          runbook.goingBack = false;
           throw error;
         }
         runbook.note(`Going back, attempt ${attempt}: ${error.reason}. It is tried again.`);
@@ -95,6 +100,7 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
     migration.turning = false;
     await afterHandOver(migration);
     runbook.journal.rollback = await recordOf(migration, reason, started);
+    runbook.goingBack = false;
   });
 }
 
