@@ -39,6 +39,11 @@ export function lastReported(): unknown {
   return insideActivity() ? Context.current().info.heartbeatDetails : undefined;
 }
 
+/** Aborted when what runs here, an activity or a command, is to stop: for what has no beat of its own. */
+export function stopSignal(): AbortSignal {
+  return insideActivity() ? cancellationSignal() : (onlooker.getStore()?.signal ?? never);
+}
+
 /**
  * Runs `body`, sending the progress it last reported every two seconds until it ends. Outside of an activity
  * (a command, a test) it runs the body, with the onlooker if there is one. Errors of the body pass untouched.

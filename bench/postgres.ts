@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import pg from 'pg';
-import { artifactStoreFor } from '../activities/artifacts/file-store';
+import { artifactStoreFor } from '../activities/artifacts';
 import type { ArtifactReference } from '../activities/artifacts/store';
 import { createPostgresActivities } from '../activities/postgres';
 import { runTool } from '../activities/postgres/client-tools';

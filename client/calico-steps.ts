@@ -4,7 +4,7 @@ import { access, constants } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ApplicationFailure } from '@temporalio/common';
-import { artifactStoreFor } from '../activities/artifacts/file-store';
+import { artifactStoreFor } from '../activities/artifacts';
 import type { ArtifactReference, ArtifactStore } from '../activities/artifacts/store';
 import { createCalicoActivities } from '../activities/calico';
 import { EtcdConnections } from '../activities/calico/etcd';
@@ -41,9 +41,7 @@ export async function withCalico(
     );
   const { plan } = read;
   const { environment } = terminal;
-  const artifacts = artifactStoreFor(
-    environment.CUTOVER_ARTIFACTS ?? pathToFileURL(resolve('.cutover', 'artifacts')).href,
-  );
+  const artifacts = openArtifacts(environment);
   const scope: CalicoScope = { migration: `${plan.name}-by-hand`, source: plan.source, target: plan.target };
   const activities = createCalicoActivities({
     environment,
@@ -65,6 +63,15 @@ export async function withCalico(
     if (error instanceof ApplicationFailure) throw new CommandFailed(`${error.type}: ${error.message}`, 1);
     if (terminal.interrupted.aborted) throw new CommandFailed('Interrupted. Every step can be run again.', 1);
     throw error;
+  }
+}
+
+function openArtifacts(environment: NodeJS.ProcessEnv): ArtifactStore {
+  const url = environment.CUTOVER_ARTIFACTS ?? pathToFileURL(resolve('.cutover', 'artifacts')).href;
+  try {
+    return artifactStoreFor(url, environment);
+  } catch (error) {
+    throw wrongCall(firstLine(error));
   }
 }
 

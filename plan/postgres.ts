@@ -29,6 +29,15 @@ const applicationSchema = z.strictObject({
 });
 export type Application = z.infer<typeof applicationSchema>;
 
+/** Letters, digits and hyphens, as RDS has it. */
+const rdsIdentifier = z
+  .string()
+  .regex(
+    /^[A-Za-z](?:-?[A-Za-z0-9])*$/,
+    'expected a DB identifier as RDS has it: letters, digits and single hyphens, first a letter',
+  )
+  .max(63);
+
 const snapshotSchema = z.discriminatedUnion('kind', [
   /** A complete `pg_dump` archive of the source in the artifact store. */
   z.strictObject({ kind: z.literal('pg_dump') }),
@@ -39,10 +48,44 @@ const snapshotSchema = z.discriminatedUnion('kind', [
     verify: z.array(z.string()).min(1).optional(),
     timeout: durationSchema.default('2h'),
   }),
+  /**
+   * A snapshot of Amazon RDS or Aurora, taken by the worker with the credentials of the SDK's own chain (environment, profile, role of the
+   * machine), never with any of a plan.
+   */
+  z
+    .strictObject({
+      kind: z.literal('rds'),
+      /** DB instance identifier; for an Aurora or Multi-AZ cluster `cluster` instead. */
+      instance: rdsIdentifier.optional(),
+      cluster: rdsIdentifier.optional(),
+      /** Without it, the region of the worker's environment (AWS_REGION) or profile. */
+      region: z
+        .string()
+        .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, 'expected a region, for instance "eu-central-1"')
+        .optional(),
+      /** Of the API, for implementations other than Amazon's. */
+      endpoint: z.url({ protocol: /^https?$/ }).optional(),
+      /** From the request until the snapshot is available. */
+      timeout: durationSchema.default('2h'),
+      /** The snapshot stays after the migration, whatever its end; removing it is for people. */
+      keep: z
+        .literal(true, { error: 'expected true: a migration never deletes its snapshot; leave the field out' })
+        .default(true),
+    })
+    .superRefine(({ instance, cluster }, context) => {
+      if ((instance === undefined) !== (cluster === undefined)) return;
+      context.addIssue({
+        code: 'custom',
+        path: [instance === undefined ? 'instance' : 'cluster'],
+        input: cluster,
+        message: 'expected exactly one of "instance" (a DB instance) and "cluster" (Aurora, Multi-AZ cluster)',
+      });
+    }),
   /** Somebody else has taken the backup; who and where is written down. */
   z.strictObject({ kind: z.literal('none'), reason: z.string().min(10) }),
 ]);
 export type Snapshot = z.infer<typeof snapshotSchema>;
+export type RdsSnapshot = Extract<Snapshot, { kind: 'rds' }>;
 
 const namedQuerySchema = z.strictObject({ name: z.string().min(1), sql: z.string().min(1) });
 export type NamedQuery = z.infer<typeof namedQuerySchema>;

@@ -1,6 +1,6 @@
 // What activities need, made once for the process: connections by reference, the artifact store, client tools.
 import type { ActivityDependencies } from '../activities';
-import { artifactStoreFor } from '../activities/artifacts/file-store';
+import { artifactStoreFor } from '../activities/artifacts';
 import { EtcdConnections } from '../activities/calico/etcd/connection';
 import { KubernetesConnections } from '../activities/calico/kubernetes/connection';
 import { PostgresConnections } from '../activities/postgres/connection';
@@ -16,7 +16,7 @@ export async function makeDependencies(
     connections: new PostgresConnections(environment),
     etcd: new EtcdConnections(environment),
     kubernetes: new KubernetesConnections(environment),
-    artifacts: artifactStoreFor(artifacts),
+    artifacts: artifactStoreFor(artifacts, environment),
     tools: await locateClientTools(environment),
     ownTaskQueue,
   };

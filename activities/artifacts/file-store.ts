@@ -1,32 +1,16 @@
 // Artifacts in a directory that all workers share: <root>/<migration>/<first 2 of sha256>/<sha256>-<name>.
 // Written beside its final place, synced, renamed: whole or absent. Content is streamed, never held in memory.
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { failure } from '../errors';
+import { codeOf, digest, isRunning, pathSafe, write } from './content';
 import type { ArtifactContent, ArtifactReference, ArtifactStore } from './store';
 
 const incoming = '.incoming';
 const abandonedAfterMs = 24 * 3_600_000;
-
-/**
- * The store behind CUTOVER_ARTIFACTS.
- * @throws PreconditionFailed for anything but a `file://` URL with an absolute path
- */
-export function artifactStoreFor(url: string): ArtifactStore {
-  if (/^s3:\/\//i.test(url)) {
-    throw failure(
-      'PreconditionFailed',
-      `The artifact store ${url} is an S3 bucket, which is not available in this version. Set CUTOVER_ARTIFACTS to a file:// URL of a directory that all workers share.`,
-    );
-  }
-  return createFileStore(url);
-}
 
 /** A store in the directory of a `file:///…` URL; the directory is made at the first `put`. @throws PreconditionFailed when it is no such URL */
 export function createFileStore(rootUrl: string): ArtifactStore {
@@ -197,53 +181,6 @@ function pathOf(reference: ArtifactReference): string {
   }
 }
 
-/** Any text -> one file name that no path can climb out of, the same for the same text, different for different texts. */
-export function pathSafe(text: string): string {
-  const slug = text
-    .replaceAll(/[^A-Za-z0-9._-]+/g, '-')
-    .replace(/^[.-]+/, '')
-    .slice(0, 80);
-  if (slug === text) return slug;
-  return `${slug || 'unnamed'}~${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
-}
-
-async function write(path: string, content: ArtifactContent): Promise<{ sha256: string; bytes: number }> {
-  if (typeof content === 'function') {
-    await content(path);
-    // A dump holds every row: nobody else's business, whatever the umask of the tool that wrote it.
-    await chmod(path, 0o600);
-    await syncFile(path);
-    return { sha256: await digest(path), bytes: (await stat(path)).size };
-  }
-  const hash = createHash('sha256');
-  let bytes = 0;
-  const source = content instanceof Readable ? content : Readable.from([content], { objectMode: false });
-  await pipeline(
-    source,
-    async function* (chunks: AsyncIterable<Buffer | string>) {
-      for await (const chunk of chunks) {
-        const buffer = Buffer.from(chunk as Buffer);
-        hash.update(buffer);
-        bytes += buffer.length;
-        yield buffer;
-      }
-    },
-    createWriteStream(path, { flags: 'wx', mode: 0o600, flush: true }),
-  );
-  return { sha256: hash.digest('hex'), bytes };
-}
-
-async function digest(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest('hex');
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  await file.sync().finally(() => file.close());
-}
-
 /** A rename survives a power cut only when its directory is synced; some file systems refuse that, which is no error. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
@@ -251,18 +188,4 @@ async function syncFolder(path: string): Promise<void> {
     .sync()
     .catch(() => undefined)
     .finally(() => folder.close());
-}
-
-function isRunning(pid: number): boolean {
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
 }

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 
 /** Where a file is and what it must contain. Small, and safe to keep in Temporal's history. */
 export interface ArtifactReference {
-  /** `file:///var/lib/cutover/orders-to-18/3f/3fa9….dump` */
+  /** `file:///var/lib/cutover/orders-to-18/3f/3fa9….dump`, `s3://backups/cutover/orders-to-18/3f/3fa9….dump` */
   url: string;
   /** Lower-case hex. */
   sha256: string;
@@ -24,6 +24,8 @@ export interface ArtifactStore {
   put(migration: string, name: string, content: ArtifactContent): Promise<ArtifactReference>;
   /** A local path with the content, for tools that need a file. Checked against the digest. @throws VerificationMismatch, ArtifactStoreUnavailable */
   fetch(reference: ArtifactReference): Promise<string>;
+  /** What `fetch` gave is needed no more: a store that made a copy of it removes that. For large files; small ones go by themselves. */
+  release?(reference: ArtifactReference): Promise<void>;
   /** The content as text. @throws as `fetch` */
   read(reference: ArtifactReference): Promise<string>;
   /** Removes one artifact; nothing happens when it is gone already. */

@@ -1,7 +1,7 @@
 // `cutover reap`: finds and removes what terminated migrations have left on the two databases of a plan. What belongs to a migration that
 // runs is never touched; what Temporal does not know is removed only when it is named.
 import { ApplicationFailure } from '@temporalio/common';
-import { artifactStoreFor } from '../../activities/artifacts/file-store';
+import { artifactStoreFor } from '../../activities/artifacts';
 import { withOnlooker } from '../../activities/heartbeat';
 import { PostgresConnections } from '../../activities/postgres/connection';
 import { migrationKey } from '../../activities/postgres/stream/names';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { artifactStoreFor, createFileStore } from '../../activities/artifacts/file-store';
+import { artifactStoreFor } from '../../activities/artifacts';
+import { createFileStore } from '../../activities/artifacts/file-store';
 import { failureType } from '../../activities/errors';
 
 let root: string;
@@ -128,7 +129,8 @@ describe('the file store', () => {
 
 describe('the choice of a store', () => {
   it('refuses what this version cannot use, without repeating a secret', () => {
-    expect(() => artifactStoreFor('s3://bucket/prefix')).toThrow('not available in this version');
+    expect(() => artifactStoreFor('s3://Bucket/../x')).toThrow('expected s3://bucket or s3://bucket/prefix');
+    expect(() => artifactStoreFor('s3://key:hunter2@bucket/x')).toThrow('"s3://bucket/x"');
     expect(() => artifactStoreFor('relative/path')).toThrow('file:///var/lib/cutover');
     expect(() => artifactStoreFor('https://user:hunter2@host/x')).toThrow('"https://host/x"');
     expect(() => artifactStoreFor('file:///')).toThrow('not a file:// URL of a directory');

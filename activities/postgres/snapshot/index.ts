@@ -6,12 +6,13 @@ import type { ConnectionReference } from '../../../plan/reference';
 import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
-import { withHeartbeat } from '../../heartbeat';
+import { withHeartbeat, type Beat } from '../../heartbeat';
 import { runTool } from '../client-tools';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
 import { commandEnvironment, runCommand } from './command';
 import { dumpSource, type SnapshotProgress } from './dump';
+import { takeRdsSnapshot, verifyRdsSnapshot, type RdsContext, type RdsSnapshotReference } from './rds';
 import { restoreToScratch } from './scratch';
 import { toolFailure } from './tool-failure';
 
@@ -23,6 +24,8 @@ export interface SnapshotResult {
   /** Exact rows of every selected table in the archive, as JSON. */
   counts?: ArtifactReference;
   bytes?: number;
+  /** Of the kind `rds`. */
+  rds?: RdsSnapshotReference;
   /** What a command printed last, at most 2000 characters, credentials masked; for `none` the reason of the plan. */
   output?: string;
   /** ISO 8601. */
@@ -31,7 +34,8 @@ export interface SnapshotResult {
 }
 
 export interface SnapshotVerification {
-  method: 'list+checksum' | 'restore' | 'command' | 'none';
+  /** `describe`: what the service says of it; nothing was restored. */
+  method: 'list+checksum' | 'restore' | 'command' | 'describe' | 'none';
   evidence: string[];
   durationMs: number;
 }
@@ -45,6 +49,16 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
   function command(scope: PostgresScope, line: string[], timeout: string, signal: AbortSignal): Promise<string> {
     const environment = commandEnvironment(dependencies.environment ?? process.env, [scope.source, scope.target]);
     return runCommand(line, { environment, timeoutMs: parseDurationMs(timeout) ?? 0, signal });
+  }
+
+  function rdsContext({
+    signal,
+    report,
+  }: {
+    signal: AbortSignal;
+    report?: Beat<SnapshotProgress>['report'];
+  }): RdsContext {
+    return { environment: dependencies.environment ?? process.env, signal, report: report ?? (() => undefined) };
   }
 
   async function listArchive(scope: PostgresScope, path: string, signal: AbortSignal): Promise<string[]> {
@@ -103,6 +117,8 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
             return done({ output: snapshot.reason });
           case 'command':
             return done({ output: await command(scope, snapshot.command, snapshot.timeout, beat.signal) });
+          case 'rds':
+            return done({ rds: await takeRdsSnapshot(scope, snapshot, rdsContext(beat)) });
           case 'pg_dump': {
             const { artifact, counts } = await dumpSource(dependencies, scope, name, beat);
             return done({ artifact, counts, bytes: artifact.bytes });
@@ -144,6 +160,8 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
             ...(output ? [output.slice(-300)] : []),
           ]);
         }
+        if (snapshot.kind === 'rds')
+          return done('describe', await verifyRdsSnapshot(snapshot, result.rds, rdsContext({ signal })));
         const { artifact, counts } = result;
         if (!artifact)
           throw failure('PreconditionFailed', 'The snapshot to verify has no artifact. Take the snapshot again.');
