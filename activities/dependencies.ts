@@ -7,6 +7,8 @@ export interface PostgresDependencies {
   connections: PostgresConnections;
   artifacts: ArtifactStore;
   tools: ClientTools;
+  /** The worker's own, for the plan's command and for the region of AWS; without it the process's. */
+  environment?: NodeJS.ProcessEnv;
   /** Of this worker alone; undefined outside of a worker. */
   ownTaskQueue?: string;
 }

@@ -39,6 +39,13 @@ export function lastReported(): unknown {
   return insideActivity() ? Context.current().info.heartbeatDetails : undefined;
 }
 
+/** Which run of which workflow asked for what runs here, and when, in milliseconds since 1970; the same for every attempt. Empty outside of an activity. */
+export function attemptFacts(): { runId?: string; scheduledAt?: number } {
+  if (!insideActivity()) return {};
+  const { workflowExecution, scheduledTimestampMs } = Context.current().info;
+  return { runId: workflowExecution?.runId, scheduledAt: scheduledTimestampMs };
+}
+
 /** Aborted when what runs here, an activity or a command, is to stop: for what has no beat of its own. */
 export function stopSignal(): AbortSignal {
   return insideActivity() ? cancellationSignal() : (onlooker.getStore()?.signal ?? never);

@@ -203,6 +203,16 @@ export interface RehearsalRecord {
   validationPassed?: boolean;
 }
 
+/** A backup that is no file: kept by the service that made it. */
+export interface BackupRecord {
+  /** `RDS snapshot`. */
+  kind: string;
+  name: string;
+  arn?: string;
+  /** Commands that restore it, in order. */
+  restore: string[];
+}
+
 /** The five rows of the runbook's rollback table. */
 export type RollbackStepName =
   'maintenance-mode' | 'source-primary' | 'application-switched' | 'smoke-on-source' | 'target-preserved';
@@ -334,6 +344,8 @@ export interface Journal {
   };
   /** After the point of no return: what going back would lose, as last measured; `writes` is missing where the target could not be asked. */
   loss?: { writes?: string; words: string; measuredAt: string; detail: string[] };
+  /** The final backup of the source, where it is no file among `artifacts`. */
+  backup?: BackupRecord;
   artifacts: { name: string; url: string; sha256: string; bytes: number }[];
   left: CreatedObject[];
 }

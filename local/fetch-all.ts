@@ -2,6 +2,7 @@
 // no test waits for a build. Says what it does; on a machine that has them all it takes a second.
 import { findEtcd } from './binaries/etcd';
 import { findKubeApiserver } from './binaries/kube-apiserver';
+import { prepareMoto } from './binaries/moto';
 import { findPostgres } from './binaries/postgres';
 import { ensureClientTools } from './binaries/postgres-client';
 import { findTemporalCli } from './binaries/temporal';
@@ -16,6 +17,7 @@ async function fetchAll(): Promise<void> {
   await findTemporalCli({ say });
   await findEtcd({ say });
   await findKubeApiserver({ say });
+  await prepareMoto(say);
 }
 
 fetchAll().catch((error: unknown) => {

@@ -1,4 +1,5 @@
 // The worker as a process: `npm run worker`, and what the container runs.
+import { WrongConfiguration } from './config';
 import { runWorker } from './run';
 
 async function main(): Promise<void> {
@@ -9,5 +10,5 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   process.stderr.write(`the worker ended: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof WrongConfiguration ? 2 : 1;
 });

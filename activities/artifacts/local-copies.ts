@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { mkdtemp, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { isRunning } from './content';
 
@@ -21,6 +21,9 @@ export class LocalCopies {
   private folder?: Promise<string>;
   /** By file name. */
   private readonly copies = new Map<string, Copy>();
+
+  /** @param parent the system's folder for temporary files */
+  constructor(private readonly parent: string) {}
 
   /** A path for a new file; whatever is there is removed when `work` ends. */
   async aside<Result>(work: (path: string) => Promise<Result>): Promise<Result> {
@@ -72,7 +75,7 @@ export class LocalCopies {
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(tmpdir());
+    const { bavail, bsize } = await statfs(this.parent);
     return bavail * bsize;
   }
 
@@ -89,27 +92,27 @@ export class LocalCopies {
       if (folder !== undefined && (await stat(folder).catch(() => undefined))) return folder;
       if (this.folder === known) this.folder = undefined;
     }
-    this.folder ??= makeFolder();
+    this.folder ??= makeFolder(this.parent);
     return this.folder;
   }
 }
 
 const ownFolders = new Set<string>();
 
-async function makeFolder(): Promise<string> {
-  await sweep();
-  const folder = await mkdtemp(join(tmpdir(), `${prefix}${hostname()}.${process.pid}.`));
+async function makeFolder(parent: string): Promise<string> {
+  await sweep(parent);
+  const folder = await mkdtemp(join(parent, `${prefix}${hostname()}.${process.pid}.`));
   ownFolders.add(folder);
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
 /** Folders of processes that are gone. What cannot be removed belongs to somebody else. */
-async function sweep(): Promise<void> {
+async function sweep(parent: string): Promise<void> {
   const ours = `${prefix}${hostname()}.`;
-  for (const entry of await readdir(tmpdir())) {
+  for (const entry of await readdir(parent)) {
     if (!entry.startsWith(prefix)) continue;
-    const path = join(tmpdir(), entry);
+    const path = join(parent, entry);
     const information = await stat(path).catch(() => undefined);
     const old = information !== undefined && Date.now() - information.mtimeMs > forgottenAfterMs;
     const pid = Number(entry.startsWith(ours) ? entry.slice(ours.length).split('.')[0] : undefined);

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
@@ -24,13 +25,15 @@ export function createS3Store(rootUrl: string, environment: NodeJS.ProcessEnv): 
 }
 
 class S3Store implements ArtifactStore {
-  private readonly local = new LocalCopies();
+  private readonly local: LocalCopies;
   private connected?: Promise<S3Client>;
 
   constructor(
     private readonly root: S3Location,
     private readonly environment: NodeJS.ProcessEnv,
-  ) {}
+  ) {
+    this.local = new LocalCopies(environment.TMPDIR || tmpdir());
+  }
 
   async put(migration: string, name: string, content: ArtifactContent): Promise<ArtifactReference> {
     const signal = stopSignal();
@@ -41,7 +44,16 @@ class S3Store implements ArtifactStore {
         const { bucket } = this.root;
         const folder = [this.root.key, pathSafe(migration)].filter(Boolean).join('/');
         const key = `${folder}/${sha256.slice(0, 2)}/${sha256}-${pathSafe(name)}`;
-        await upload(await this.client(), { bucket, key, folder, path, bytes, sha256, signal });
+        await upload(await this.client(), {
+          bucket,
+          key,
+          folder,
+          path,
+          bytes,
+          sha256,
+          contentType: contentTypeOf(name),
+          signal,
+        });
         return { url: urlOf({ bucket, key }), sha256, bytes, name };
       }),
     );
@@ -188,6 +200,17 @@ class S3Store implements ArtifactStore {
         });
     }
   }
+}
+
+/** So that a browser shows a report from the bucket in place of saving it. */
+function contentTypeOf(name: string): string {
+  const types: Record<string, string> = {
+    html: 'text/html; charset=utf-8',
+    json: 'application/json',
+    md: 'text/markdown; charset=utf-8',
+    txt: 'text/plain; charset=utf-8',
+  };
+  return types[name.split('.').at(-1) ?? ''] ?? 'application/octet-stream';
 }
 
 function copyName({ sha256, name }: ArtifactReference): string {

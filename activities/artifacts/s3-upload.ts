@@ -14,6 +14,7 @@ export interface Upload {
   bytes: number;
   /** Lower-case hex. */
   sha256: string;
+  contentType: string;
   signal: AbortSignal;
 }
 
@@ -39,7 +40,7 @@ export async function upload(client: S3Client, what: Upload): Promise<void> {
 
 async function putWhole(
   client: S3Client,
-  { bucket, key, bytes, sha256, signal }: Upload,
+  { bucket, key, bytes, sha256, contentType, signal }: Upload,
   file: FileHandle,
 ): Promise<void> {
   const { PutObjectCommand } = await import('@aws-sdk/client-s3');
@@ -47,6 +48,7 @@ async function putWhole(
     new PutObjectCommand({
       Bucket: bucket,
       Key: key,
+      ContentType: contentType,
       Body: await readPart(file, 0, bytes),
       ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64'),
     }),
@@ -55,13 +57,16 @@ async function putWhole(
 }
 
 async function putInParts(client: S3Client, what: Upload, file: FileHandle): Promise<void> {
-  const { bucket, key, bytes, signal } = what;
+  const { bucket, key, bytes, contentType, signal } = what;
   const sdk = await import('@aws-sdk/client-s3');
   await takeBackAbandoned(client, what);
   const of = { Bucket: bucket, Key: key };
-  const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand({ ...of, ChecksumAlgorithm: 'SHA256' }), {
-    abortSignal: signal,
-  });
+  const { UploadId } = await client.send(
+    new sdk.CreateMultipartUploadCommand({ ...of, ContentType: contentType, ChecksumAlgorithm: 'SHA256' }),
+    {
+      abortSignal: signal,
+    },
+  );
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
   const partBytes = Math.max(usualPartBytes, Math.ceil(bytes / mostParts / mebibyte) * mebibyte);

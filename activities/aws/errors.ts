@@ -78,13 +78,17 @@ export function awsFailure(error: unknown, { doing, action, on, unavailable }: A
         details,
         error,
       );
-    case 'denied':
+    case 'denied': {
+      // The service knows better than we do what was missing, and often says it.
+      const [, denied = action, resource = on] =
+        /not authorized to perform: (\S+)(?: on resource: (\S+))?/.exec(messageOf(error)) ?? [];
       return failure(
         'AuthDenied',
-        `${doing} was refused (${said}). Allow the worker's AWS identity ${action}${on ? ` on ${on}` : ''}, then retry.`,
-        { ...details, action },
+        `${doing} was refused (${said}). Allow the worker's AWS identity ${denied}${resource ? ` on ${resource}` : ''}, then retry.`,
+        { ...details, action: denied },
         error,
       );
+    }
     case 'region':
       return failure(
         'PreconditionFailed',

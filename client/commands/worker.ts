@@ -13,7 +13,7 @@ export const addWorker: AddCommand = (program, context) => {
       'after',
       `${examples('worker')}
 The databases of a plan are looked up in the environment of this process. TEMPORAL_* variables say which server;
-CUTOVER_ARTIFACTS (a file:// URL) where dumps and reports are kept; CUTOVER_LOG_LEVEL and CUTOVER_METRICS_ADDRESS are optional.
+CUTOVER_ARTIFACTS (file:///directory or s3://bucket/prefix) where dumps and reports are kept; CUTOVER_LOG_LEVEL and CUTOVER_METRICS_ADDRESS are optional.
 `,
     )
     .action(
@@ -26,7 +26,9 @@ CUTOVER_ARTIFACTS (a file:// URL) where dumps and reports are kept; CUTOVER_LOG_
           });
           return 0;
         } catch (error) {
-          throw new CommandFailed(`The worker has ended: ${firstLine(error)}`, 1);
+          // By its name: the class comes with the worker, which other commands do not load.
+          const wrong = error instanceof Error && error.name === 'WrongConfiguration';
+          throw new CommandFailed(`The worker has ended: ${firstLine(error)}`, wrong ? 2 : 1);
         }
       }),
     );

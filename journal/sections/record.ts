@@ -1,5 +1,5 @@
 // Beyond the runbook's seven sections: who decided what, which messages changed nothing, which files exist, and what the migration left behind.
-import { code, list, paragraph, table, type Block, type Inline, type Section, type Text } from '../document';
+import { code, heading, list, paragraph, table, type Block, type Inline, type Section, type Text } from '../document';
 import { betweenMs, formatBytes, formatMaybeMs, formatTime } from '../quantities';
 import { done, failed, open, quiet, warning } from '../reading';
 import type { CreatedObject, GateRecord, Journal } from '../types';
@@ -81,9 +81,23 @@ export function artifacts(journal: Journal): Section {
     title: 'Artifacts',
     blocks:
       rows.length > 0
-        ? [table(['Artifact', '>Size', 'sha256', 'Where'], rows)]
-        : [paragraph(quiet('No file has been made yet.'))],
+        ? [table(['Artifact', '>Size', 'sha256', 'Where'], rows), ...restoring(journal)]
+        : [paragraph(quiet('No file has been made yet.')), ...restoring(journal)],
   };
+}
+
+/** What to type when the backup is needed: then nobody has the time to look it up. */
+function restoring({ backup }: Journal): Block[] {
+  if (!backup) return [];
+  return [
+    heading('How the backup is restored'),
+    paragraph(
+      `The final backup of the source is the ${backup.kind} `,
+      code(backup.name),
+      '. These commands restore it beside the source, never over it:',
+    ),
+    list(backup.restore.map((command) => [code(command)])),
+  ];
 }
 
 export function leftBehind(journal: Journal): Section {

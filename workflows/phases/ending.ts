@@ -1,7 +1,7 @@
 // Every ending: undo, look what is left, write the report. The same for completed, rolled back, rejected and cancelled.
 import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { FailureType } from '../../journal/failure-types';
-import type { CreatedObject, Outcome } from '../../journal/types';
+import type { BackupRecord, CreatedObject, Outcome } from '../../journal/types';
 import { run } from '../activity-options';
 import type { MigrationResult } from '../messages';
 import { Interrupted } from '../runbook';
@@ -64,6 +64,7 @@ export async function conclude(
       ...(found ?? [unlooked()]),
       ...givenUp.map(notUndone),
       ...journal.artifacts.map((artifact) => keptArtifact(artifact, artifacts)),
+      ...(journal.backup ? [keptBackup(journal.backup)] : []),
     ];
     if (givenUp.length === 0) journal.outcome = outcome;
     journal.endedAt = runbook.now().toISOString();
@@ -135,6 +136,16 @@ function notUndone(title: string): CreatedObject {
     name: title,
     state: 'present',
     why: 'it failed and was given up by a person: put it right by hand',
+  };
+}
+
+function keptBackup({ kind, name, arn }: BackupRecord): CreatedObject {
+  return {
+    kind,
+    where: 'source',
+    name,
+    state: 'kept',
+    why: `the backup of the source; cutover never deletes it, and it costs until you do${arn ? `: ${arn}` : ''}`,
   };
 }
 

@@ -84,7 +84,7 @@ async function artifactSpace(context: CheckContext): Promise<Finding> {
     outcome: free >= needed(leastShare) ? 'warn' : 'fail',
     found,
     expected,
-    fix: 'free space in the directory of CUTOVER_ARTIFACTS, or point CUTOVER_ARTIFACTS of every worker to a larger one and restart them',
+    fix: 'free space in the directory of CUTOVER_ARTIFACTS (with s3:// in that of TMPDIR, through which files pass), or point the variable of every worker to a larger one and restart them',
   };
 }
 

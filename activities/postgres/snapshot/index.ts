@@ -6,13 +6,13 @@ import type { ConnectionReference } from '../../../plan/reference';
 import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
-import { withHeartbeat, type Beat } from '../../heartbeat';
+import { attemptFacts, withHeartbeat } from '../../heartbeat';
 import { runTool } from '../client-tools';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
 import { commandEnvironment, runCommand } from './command';
 import { dumpSource, type SnapshotProgress } from './dump';
-import { takeRdsSnapshot, verifyRdsSnapshot, type RdsContext, type RdsSnapshotReference } from './rds';
+import { takeRdsSnapshot, verifyRdsSnapshot, type RdsProgress, type RdsSnapshotReference } from './rds';
 import { restoreToScratch } from './scratch';
 import { toolFailure } from './tool-failure';
 
@@ -40,25 +40,12 @@ export interface SnapshotVerification {
   durationMs: number;
 }
 
-/** `environment` is the worker's own, for the plan's command. */
-type SnapshotDependencies = PostgresDependencies & { environment?: NodeJS.ProcessEnv };
-
-export function createSnapshotActivities(dependencies: SnapshotDependencies) {
-  const { artifacts, tools, connections } = dependencies;
+export function createSnapshotActivities(dependencies: PostgresDependencies) {
+  const { artifacts, tools, connections, environment = process.env } = dependencies;
 
   function command(scope: PostgresScope, line: string[], timeout: string, signal: AbortSignal): Promise<string> {
-    const environment = commandEnvironment(dependencies.environment ?? process.env, [scope.source, scope.target]);
-    return runCommand(line, { environment, timeoutMs: parseDurationMs(timeout) ?? 0, signal });
-  }
-
-  function rdsContext({
-    signal,
-    report,
-  }: {
-    signal: AbortSignal;
-    report?: Beat<SnapshotProgress>['report'];
-  }): RdsContext {
-    return { environment: dependencies.environment ?? process.env, signal, report: report ?? (() => undefined) };
+    const passed = commandEnvironment(environment, [scope.source, scope.target]);
+    return runCommand(line, { environment: passed, timeoutMs: parseDurationMs(timeout) ?? 0, signal });
   }
 
   async function listArchive(scope: PostgresScope, path: string, signal: AbortSignal): Promise<string[]> {
@@ -90,8 +77,8 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
   return {
     /**
      * Takes the snapshot that the plan asks for. Cancellation ends pg_dump and leaves no partial artifact.
-     * A command whose worker died is run again: it should be one that may be repeated.
-     * @throws PreconditionFailed for a missing tool, a failing command, a full artifact directory; AuthDenied; SourceUnavailable and ArtifactStoreUnavailable (retryable)
+     * A command whose worker died is run again: it should be one that may be repeated. A snapshot by RDS that was begun is found again and waited for.
+     * @throws PreconditionFailed for a missing tool, a failing command, a full artifact directory, a snapshot by RDS that failed or took too long; AuthDenied; SourceUnavailable and ArtifactStoreUnavailable (retryable)
      */
     takeSnapshot: ({
       scope,
@@ -102,8 +89,13 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
       snapshot: Snapshot;
       name: string;
     }): Promise<SnapshotResult> => {
-      const initial: SnapshotProgress = { doing: snapshot.kind, bytes: 0, bytesPerSecond: 0, databaseBytes: 0 };
-      return withHeartbeat(initial, async (beat) => {
+      const initial: SnapshotProgress = {
+        doing: snapshot.kind,
+        bytes: 0,
+        bytesPerSecond: 0,
+        databaseBytes: 0,
+      };
+      return withHeartbeat<SnapshotProgress | RdsProgress, SnapshotResult>(initial, async (beat) => {
         const started = Date.now();
         const { kind } = snapshot;
         const done = (rest: Partial<SnapshotResult>): SnapshotResult => ({
@@ -117,8 +109,11 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
             return done({ output: snapshot.reason });
           case 'command':
             return done({ output: await command(scope, snapshot.command, snapshot.timeout, beat.signal) });
-          case 'rds':
-            return done({ rds: await takeRdsSnapshot(scope, snapshot, rdsContext(beat)) });
+          case 'rds': {
+            const { runId = '', scheduledAt = started } = attemptFacts();
+            const occasion = { migration: scope.migration, runId, begunAt: scheduledAt };
+            return done({ rds: await takeRdsSnapshot(occasion, snapshot, { environment, ...beat }) });
+          }
           case 'pg_dump': {
             const { artifact, counts } = await dumpSource(dependencies, scope, name, beat);
             return done({ artifact, counts, bytes: artifact.bytes });
@@ -161,25 +156,29 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
           ]);
         }
         if (snapshot.kind === 'rds')
-          return done('describe', await verifyRdsSnapshot(snapshot, result.rds, rdsContext({ signal })));
+          return done('describe', await verifyRdsSnapshot(snapshot, result.rds, { environment, signal }));
         const { artifact, counts } = result;
         if (!artifact)
           throw failure('PreconditionFailed', 'The snapshot to verify has no artifact. Take the snapshot again.');
         const path = await artifacts.fetch(artifact);
-        const evidence = [
-          `sha256 ${artifact.sha256.slice(0, 12)}… of all ${artifact.bytes} bytes is as it was written`,
-          ...(await listArchive(scope, path, signal)),
-        ];
-        if (!scratch || !counts) return done('list+checksum', evidence);
-        report('restoring the snapshot on the scratch server');
-        const restored = await restoreToScratch(dependencies, {
-          scope,
-          scratch,
-          path,
-          counts: await artifacts.read(counts),
-          signal,
-        });
-        return done('restore', [...evidence, ...restored]);
+        try {
+          const evidence = [
+            `sha256 ${artifact.sha256.slice(0, 12)}… of all ${artifact.bytes} bytes is as it was written`,
+            ...(await listArchive(scope, path, signal)),
+          ];
+          if (!scratch || !counts) return done('list+checksum', evidence);
+          report('restoring the snapshot on the scratch server');
+          const restored = await restoreToScratch(dependencies, {
+            scope,
+            scratch,
+            path,
+            counts: await artifacts.read(counts),
+            signal,
+          });
+          return done('restore', [...evidence, ...restored]);
+        } finally {
+          await artifacts.release?.(artifact);
+        }
       }),
   };
 }

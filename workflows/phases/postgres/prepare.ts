@@ -19,19 +19,27 @@ export async function snapshot(migration: PostgresMigration): Promise<void> {
         name: plan.name,
       });
       if (taken.artifact) runbook.journal.artifacts.push(taken.artifact);
+      if (taken.rds) {
+        const { id, arn, restore } = taken.rds;
+        runbook.journal.backup = { kind: 'RDS snapshot', name: id, restore, ...(arn && { arn }) };
+      }
       return taken;
     },
     {
-      describe: ({ kind, artifact, output }) =>
+      describe: ({ kind, artifact, rds, output }) =>
         artifact
           ? `${artifact.name}, ${megabytes(artifact.bytes)}, sha256 ${artifact.sha256.slice(0, 12)}…`
-          : (output ?? kind).slice(0, 200),
+          : rds
+            ? `RDS snapshot ${rds.id} of the ${rds.of.kind} ${rds.of.id}${rds.encrypted ? ', encrypted' : ', NOT encrypted'}`
+            : (output ?? kind).slice(0, 200),
     },
   );
   if (!result) return;
   const verified = await runbook.step(
     'verify-snapshot',
-    plan.rehearsal ? 'Prove that the backup restores, on the scratch server' : 'Verify the backup',
+    plan.rehearsal && plan.snapshot.kind === 'pg_dump'
+      ? 'Prove that the backup restores, on the scratch server'
+      : 'Verify the backup',
     () =>
       run('long', 'Verify the snapshot').verifySnapshot({
         scope,
@@ -46,7 +54,9 @@ export async function snapshot(migration: PostgresMigration): Promise<void> {
     await runbook.gate('go-live', [
       `the backup was verified by ${verified.method}`,
       ...verified.evidence,
-      'what was rehearsed is the restore of the backup, not the migration itself',
+      verified.method === 'restore'
+        ? 'what was rehearsed is the restore of the backup, not the migration itself'
+        : 'nothing was rehearsed: not the restore of the backup, and not the migration itself',
     ]);
   }
 }
