@@ -33,6 +33,11 @@ function border(folder, allowed, typesOnly = []) {
           },
         ]
       : []),
+    {
+      regex: '^@aws-sdk/',
+      allowTypeImports: true,
+      message: 'Load it with import() where it is used: a worker without S3 and RDS does not pay for it.',
+    },
     ...(folder === 'workflows' || folder === 'plan' || folder === 'journal'
       ? [{ regex: '^node:', message: 'No I/O in here: this code runs inside workflows.' }]
       : []),

@@ -60,6 +60,26 @@ describe('a plan', () => {
       { ...least, strategy: 'cdc', cdc: { largeObjects: 'copy-under-fence' } },
       'plan.cdc.largeObjects: found "copy-under-fence"; expected "refuse"',
     ],
+    [
+      'a snapshot by RDS of nothing',
+      { ...least, snapshot: { kind: 'rds' } },
+      'plan.snapshot.instance: found nothing; expected exactly one of "instance" (a DB instance) and "cluster"',
+    ],
+    [
+      'a snapshot by RDS of two things',
+      { ...least, snapshot: { kind: 'rds', instance: 'one', cluster: 'two' } },
+      'plan.snapshot.cluster: found "two"; expected exactly one of "instance"',
+    ],
+    [
+      'a snapshot by RDS that is to be deleted',
+      { ...least, snapshot: { kind: 'rds', instance: 'one', keep: false } },
+      'plan.snapshot.keep: found false; expected true: a migration never deletes its snapshot',
+    ],
+    [
+      'a region that is none',
+      { ...least, snapshot: { kind: 'rds', instance: 'one', region: 'Frankfurt' } },
+      'plan.snapshot.region: found "Frankfurt"; expected a region, for instance "eu-central-1"',
+    ],
     ['the same reference twice', { ...least, target: { env: 'SOURCE' } }, 'plan.target: found {"env":"SOURCE"}'],
     ['an array', [], 'plan: found []; expected object'],
   ])('with %s is refused by path, found and expected', (_what, input, message) => {
