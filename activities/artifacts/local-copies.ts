@@ -102,9 +102,13 @@ const ownFolders = new Set<string>();
 async function makeFolder(parent: string): Promise<string> {
   await sweep(parent);
   const folder = await mkdtemp(join(parent, `${prefix}${hostname()}.${process.pid}.`));
+  if (ownFolders.size === 0) process.once('exit', removeOwn);
   ownFolders.add(folder);
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+function removeOwn(): void {
+  for (const folder of ownFolders) rmSync(folder, { recursive: true, force: true });
 }
 
 /** Folders of processes that are gone. What cannot be removed belongs to somebody else. */

@@ -24,7 +24,7 @@ export function rootOf(url: string): S3Location {
 }
 
 export function urlOf({ bucket, key }: S3Location): string {
-  return `s3://${bucket}/${key}`;
+  return key === '' ? `s3://${bucket}` : `s3://${bucket}/${key}`;
 }
 
 /** @returns undefined for what is no URL of an object */

@@ -38,25 +38,20 @@ class S3Store implements ArtifactStore {
   async put(migration: string, name: string, content: ArtifactContent): Promise<ArtifactReference> {
     const signal = stopSignal();
     const doing = `Storing ${name} in ${urlOf(this.root)}`;
-    return this.explained(doing, 's3:PutObject', signal, () =>
-      this.local.aside(async (path) => {
+    return this.local
+      .aside(async (path) => {
+        // Errors of the content's own maker pass: a pg_dump that failed has nothing to do with S3.
         const { sha256, bytes } = await write(path, content);
         const { bucket } = this.root;
         const folder = [this.root.key, pathSafe(migration)].filter(Boolean).join('/');
         const key = `${folder}/${sha256.slice(0, 2)}/${sha256}-${pathSafe(name)}`;
-        await upload(await this.client(), {
-          bucket,
-          key,
-          folder,
-          path,
-          bytes,
-          sha256,
-          contentType: contentTypeOf(name),
-          signal,
-        });
+        const what = { bucket, key, folder, path, bytes, sha256, contentType: contentTypeOf(name), signal };
+        await this.explained(doing, 's3:PutObject', signal, async () => upload(await this.client(), what));
         return { url: urlOf({ bucket, key }), sha256, bytes, name };
-      }),
-    );
+      })
+      .catch((error: unknown) => {
+        throw fullDisk(error, doing) ?? error;
+      });
   }
 
   async fetch(reference: ArtifactReference): Promise<string> {
@@ -148,7 +143,6 @@ class S3Store implements ArtifactStore {
     );
   }
 
-  /** Errors of the content's own maker pass: a pg_dump that failed has nothing to do with S3. */
   private async explained<Result>(
     doing: string,
     action: string,
@@ -165,15 +159,9 @@ class S3Store implements ArtifactStore {
 
   private explain(error: unknown, doing: string, action: string): unknown {
     if (failureType(error)) return error;
-    const code = codeOf(error);
+    const full = fullDisk(error, doing);
+    if (full) return full;
     const { bucket } = this.root;
-    if (code === 'ENOSPC' || code === 'EDQUOT')
-      return failure(
-        'PreconditionFailed',
-        `${doing} failed: the disk of the worker's temporary files, through which every artifact passes, is full (${code}). Free space there, or set TMPDIR of every worker to a larger directory, restart it, then retry.`,
-        { code },
-        error,
-      );
     switch (errorName(error)) {
       case 'NoSuchBucket':
         return failure(
@@ -200,6 +188,18 @@ class S3Store implements ArtifactStore {
         });
     }
   }
+}
+
+/** Of the worker's own disk. @returns undefined when it is something else */
+function fullDisk(error: unknown, doing: string): Error | undefined {
+  const code = codeOf(error);
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return undefined;
+  return failure(
+    'PreconditionFailed',
+    `${doing} failed: the disk of the worker's temporary files, through which every artifact passes, is full (${code}). Free space there, or set TMPDIR of every worker to a larger directory, restart it, then retry.`,
+    { code },
+    error,
+  );
 }
 
 /** So that a browser shows a report from the bucket in place of saving it. */

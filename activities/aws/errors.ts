@@ -36,8 +36,9 @@ const passingNames = new Set([
   'TimeoutError',
   'TooManyRequestsException',
 ]);
+/** In the message too: the SDK wraps what it does not know for an error, and the code is lost. */
 const networkCodes =
-  /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_STREAM_PREMATURE_CLOSE|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/;
+  /\b(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_STREAM_PREMATURE_CLOSE|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/;
 
 /** What kind of trouble it is; `other` is one of the service's own, by `errorName`. */
 export function awsTrouble(error: unknown): AwsTrouble {
@@ -45,7 +46,7 @@ export function awsTrouble(error: unknown): AwsTrouble {
   if (credentialNames.has(name)) return 'credentials';
   if (deniedNames.has(name) || httpStatus(error) === 403) return 'denied';
   if (/^(Region is missing|Invalid region)/i.test(messageOf(error))) return 'region';
-  if (passingNames.has(name) || networkCodes.test(codeOf(error)) || (httpStatus(error) ?? 0) >= 500)
+  if (passingNames.has(name) || networkCodes.test(codeOf(error) || messageOf(error)) || (httpStatus(error) ?? 0) >= 500)
     return 'unavailable';
   return 'other';
 }
@@ -68,8 +69,9 @@ export interface Attempted {
 
 /** A failure of the closed set. Credentials and permissions are for people; a service that does not answer is tried again. */
 export function awsFailure(error: unknown, { doing, action, on, unavailable }: Attempted): Error {
-  const said = `${errorName(error)}: ${messageOf(error)}`.slice(0, 400);
-  const details = { code: errorName(error) };
+  const code = codeOf(error) || errorName(error);
+  const said = `${messageOf(error).includes(code) ? '' : `${code}: `}${messageOf(error)}`.slice(0, 400);
+  const details = { code };
   switch (awsTrouble(error)) {
     case 'credentials':
       return failure(

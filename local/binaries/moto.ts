@@ -1,15 +1,18 @@
 // Finds moto, an implementation of the APIs of AWS that runs here: CUTOVER_MOTO, PATH, our cache; otherwise installs it with the Python 3 of
 // this machine from PyPI, every package of a pinned version. What needs it is tests alone, and those are not run where it cannot be had.
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { cacheFolder } from '../../worker/client-tools';
 import { fillOnce } from './cache';
 import type { BinarySearch } from './find-binary';
 import { inWorkFolder, runToEnd } from './job';
-import { askVersion, pathFolders, Search, type Say } from './search';
+import { pathFolders, Search, type Say } from './search';
+
+const run = promisify(execFile);
 
 /** The version that we install; it and all that it needs is pinned in `python/moto.txt`. */
 export const motoVersion = '5.2.5';
@@ -33,9 +36,9 @@ export async function findMoto({
     ...pathFolders(environment).map((at) => join(at, 'moto_server')),
   ]) {
     if (file !== named && !existsSync(file)) continue;
-    const answer = await askVersion(file);
-    if (answer.why === undefined || !/ENOENT|EACCES/.test(answer.why)) return told({ command: file, args: [] }, say);
-    search.missedNamed(file, answer.why);
+    const why = await unfit(file);
+    if (why === undefined) return told({ command: file, args: [] }, say);
+    search.missedNamed(file, why);
   }
   search.missed('CUTOVER_MOTO and PATH', 'no moto_server there');
   const place = cachePlace(environment);
@@ -57,7 +60,7 @@ export async function findMoto({
     isReady: async () => isWhole(place),
     onWait: () => say('moto: another process is installing it; waiting for that'),
     fill: async (aside) => {
-      say(`moto: installing ${motoVersion} from PyPI into the cache (some 20 s, 150 MB)`);
+      say(`moto: installing ${motoVersion} from PyPI into the cache (half a minute to two minutes, once; 150 MB)`);
       const why = await install(aside, environment);
       if (why === undefined) return;
       search.missed('installing it from PyPI', why);
@@ -90,6 +93,14 @@ export function whyNoMoto(environment: NodeJS.ProcessEnv = process.env): string 
   return whyNoPython(environment);
 }
 
+/** It does not say its version; that it can say anything means that Flask is there. */
+async function unfit(file: string): Promise<string | undefined> {
+  return run(file, ['--help'], { cwd: '/', timeout: 30_000 }).then(
+    ({ stdout }) => (stdout.includes('usage: moto_server') ? undefined : `answers "${stdout.slice(0, 80)}"`),
+    (error: unknown) => (error instanceof Error ? (error.message.split('\n', 2)[0] ?? '') : String(error)),
+  );
+}
+
 function told(moto: Moto, say: Say): Moto {
   say(`moto: ${[moto.command, ...moto.args].join(' ')}`);
   return moto;
@@ -119,7 +130,7 @@ function whyNoPython(environment: NodeJS.ProcessEnv): string | undefined {
 /** @returns why it failed */
 async function install(aside: string, environment: NodeJS.ProcessEnv): Promise<string | undefined> {
   return inWorkFolder(async (work) => {
-    const run = (command: string, args: string[]): Promise<string | undefined> =>
+    const step = (command: string, args: string[]): Promise<string | undefined> =>
       runToEnd({
         name: 'python3',
         command,
@@ -133,9 +144,9 @@ async function install(aside: string, environment: NodeJS.ProcessEnv): Promise<s
       });
     const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-input', '--quiet', '--only-binary=:all:'];
     const why =
-      (await run('python3', ['-m', 'venv', aside])) ??
-      (await run(join(aside, 'bin', 'python'), [...pip, '--requirement', pinned()])) ??
-      (await run(join(aside, 'bin', 'python'), ['-c', 'import moto.server, moto.rds.models, moto.s3.models']));
+      (await step('python3', ['-m', 'venv', aside])) ??
+      (await step(join(aside, 'bin', 'python'), [...pip, '--requirement', pinned()])) ??
+      (await step(join(aside, 'bin', 'python'), ['-c', 'import moto.server, moto.rds.models, moto.s3.models']));
     if (why === undefined) await writeFile(join(aside, 'whole'), '');
     return why;
   });

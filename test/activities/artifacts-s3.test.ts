@@ -128,9 +128,13 @@ describeAws('the S3 store, on moto', () => {
     await begin('cutover/orders-to-18/ab/abandoned');
     await begin('cutover/another/ab/abandoned');
     const large = (seed: number) => (path: string) => writeFile(path, Buffer.alloc(17 * mebibyte, seed));
+    const begun = (at: string) => {
+      aws.after = (_asked, answer) => answer.replaceAll(/<Initiated>[^<]*/g, `<Initiated>${at}`);
+    };
+    begun(new Date().toISOString());
     await store().put(migration, 'orders.dump', large(1));
     expect(await unfinished()).toBe(2);
-    aws.after = (_asked, answer) => answer.replace(/<Initiated>[^<]*/g, '<Initiated>2020-01-01T00:00:00.000Z');
+    begun('2020-01-01T00:00:00.000Z');
     await store().put(migration, 'orders.dump', large(2));
     expect(await unfinished()).toBe(1);
   });
@@ -173,7 +177,9 @@ describeAws('the S3 store, on moto', () => {
     aws.before = () => s3Error(503, 'SlowDown', 'Please reduce your request rate.');
     expect(await typeOf(put())).toBe('ArtifactStoreUnavailable');
     aws.open();
-    expect(await typeOf(put(store('s3://backups', 'http://127.0.0.1:9')))).toBe('ArtifactStoreUnavailable');
+    const nobody = put(store('s3://backups', 'http://127.0.0.1:9'));
+    await expect(nobody).rejects.toThrow('ECONNREFUSED');
+    expect(await typeOf(nobody)).toBe('ArtifactStoreUnavailable');
     delete process.env.AWS_ACCESS_KEY_ID;
     await expect(put()).rejects.toThrow('the worker has no valid AWS credentials');
     expect(await keys()).toEqual([]);
