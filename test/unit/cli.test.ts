@@ -126,6 +126,24 @@ describe('a wrong call ends with exit code 2', () => {
     expect(code).toBe(2);
   });
 
+  it.each([
+    [
+      'CUTOVER_ARTIFACTS',
+      's3://Backups',
+      'CUTOVER_ARTIFACTS is "s3://Backups", expected s3://bucket or s3://bucket/prefix',
+    ],
+    [
+      'CUTOVER_ARTIFACTS',
+      'https://u:hunter2@host/x',
+      'CUTOVER_ARTIFACTS is "https://host/x", expected the file:// URL',
+    ],
+    ['CUTOVER_MAX_ACTIVITIES', 'many', 'CUTOVER_MAX_ACTIVITIES is "many", expected a whole number from 1'],
+  ])('so is a worker whose %s is %s', async (variable, value, message) => {
+    const { code, error } = await cutover(['worker'], { [variable]: value });
+    expect(error).toContain(message);
+    expect(code).toBe(2);
+  });
+
   it('and without any command help is shown', async () => {
     const { code, error } = await cutover([]);
     expect(code).toBe(2);

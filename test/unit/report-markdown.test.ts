@@ -166,6 +166,13 @@ describe('the report of a completed migration', () => {
     ]);
   });
 
+  it('has the commands that restore a backup which is no file', () => {
+    const restore = ['aws rds restore-db-instance-from-db-snapshot --db-instance-identifier source-db-restored'];
+    const journal = { ...completedJournal(), backup: { kind: 'RDS snapshot', name: 'cutover-orders', restore } };
+    expect(renderReport(journal)).toContain(`- \`${restore[0]}\``);
+    expect(report).not.toContain('How the backup is restored');
+  });
+
   it('is the same text each time', () => {
     expect(renderReport(completedJournal())).toBe(report);
   });
