@@ -178,6 +178,9 @@ class S3Store implements ArtifactStore {
           { code: 'NoSuchKey' },
           error,
         );
+      case 'AbortError':
+        // Another reader of the same copy was cancelled, and this one was waiting for it.
+        return failure('ArtifactStoreUnavailable', `${doing} was interrupted. It is tried again by itself.`);
       default:
         if (!isAwsError(error)) return error;
         return awsFailure(error, {
