@@ -193,8 +193,8 @@ describeAws('the S3 store, on moto', () => {
   });
 
   it('keeps the reports of a migration, which are found by their s3:// URLs', async () => {
-    const { writeReport } = createReportActivities({ artifacts: store() });
-    const { html } = await writeReport({ journal: completedJournal() });
+    const activities = createReportActivities({ artifacts: store() });
+    const { html } = await activities.writeReport({ journal: completedJournal() });
     expect(html.url).toMatch(/^s3:\/\/backups\/cutover\/.*html$/);
     expect(await store().read(html)).toContain('<html');
   });

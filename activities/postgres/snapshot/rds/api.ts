@@ -42,12 +42,12 @@ export interface RdsSnapshotState {
 export interface RdsCalls {
   /** IAM actions, for whom one is refused. */
   actions: { describe: string; create: string; list: string };
-  describe(signal: AbortSignal): Promise<RdsSubject | undefined>;
+  describe: (signal: AbortSignal) => Promise<RdsSubject | undefined>;
   /** Every manual snapshot of the subject. */
-  list(signal: AbortSignal): Promise<RdsSnapshotState[]>;
+  list: (signal: AbortSignal) => Promise<RdsSnapshotState[]>;
   /** @returns undefined when there is none of that name */
-  find(id: string, signal: AbortSignal): Promise<RdsSnapshotState | undefined>;
-  create(id: string, tags: Record<string, string>, signal: AbortSignal): Promise<void>;
+  find: (id: string, signal: AbortSignal) => Promise<RdsSnapshotState | undefined>;
+  create: (id: string, tags: Record<string, string>, signal: AbortSignal) => Promise<void>;
 }
 
 export interface RdsService {
@@ -56,8 +56,8 @@ export interface RdsService {
   words: string;
   region: string;
   /** Runs a call; what it throws becomes a failure of the closed set. */
-  asked<Result>(doing: string, action: string, call: (calls: RdsCalls) => Promise<Result>): Promise<Result>;
-  close(): void;
+  asked: <Result>(doing: string, action: string, call: (calls: RdsCalls) => Promise<Result>) => Promise<Result>;
+  close: () => void;
 }
 
 /** Credentials come from the SDK's own chain on this worker. @throws PreconditionFailed when no region is known */
