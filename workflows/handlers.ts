@@ -203,6 +203,7 @@ function status(journal: Journal): MigrationStatus {
   const { migration, kind, phase, outcome, startedAt, endedAt, reason, blocked, paused, pointOfNoReturnAt } = journal;
   const { steps, gates, refused, copy, replication, handOvers, accounting, imports, validation, downtime, loss } =
     journal;
+  const { holds, lessons, looks } = journal;
   return {
     migration,
     kind,
@@ -227,6 +228,9 @@ function status(journal: Journal): MigrationStatus {
     validation,
     downtime,
     loss,
+    holds,
+    lessons,
+    looks,
     reportUrl: journal.artifacts.find(({ name }) => name === 'report.html')?.url,
   };
 }

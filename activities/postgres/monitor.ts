@@ -13,7 +13,9 @@ import type { PostgresScope } from './scope';
 
 export interface WatchRequest {
   scope: PostgresScope;
-  triggers: RollbackTriggers;
+  /** As the plan says; one begun by an older version lacks what came later. */
+  triggers: Pick<RollbackTriggers, 'errorRatePercent' | 'slowdownPercent' | 'probes' | 'interval' | 'window'> &
+    Partial<RollbackTriggers>;
   queries: NamedQuery[];
   baseline: { name: string; medianMs: number }[];
   /** ISO 8601. */
@@ -126,7 +128,11 @@ export function createMonitorActivities({ connections }: PostgresDependencies) {
       }),
   };
 
-  async function lookOnce(scope: PostgresScope, triggers: RollbackTriggers, signal: AbortSignal): Promise<string[]> {
+  async function lookOnce(
+    scope: PostgresScope,
+    triggers: WatchRequest['triggers'],
+    signal: AbortSignal,
+  ): Promise<string[]> {
     const timeoutMs = probeTimeoutMs;
     const [database, ...answers] = await Promise.all([
       lookAtTarget(scope, signal),
@@ -144,7 +150,7 @@ function resumedState(): WatchState {
   return parseState(lastReported()) ?? initialState;
 }
 
-function breachesOf(state: WatchState, triggers: RollbackTriggers, slow: boolean): string[] {
+function breachesOf(state: WatchState, triggers: WatchRequest['triggers'], slow: boolean): string[] {
   const { samples, errors, percent } = windowRateOf(state);
   const rate =
     samples >= leastSamples && percent > triggers.errorRatePercent
