@@ -18,8 +18,7 @@ async function snapshotPossible({ input: { snapshot } }: CheckContext): Promise<
     };
   }
   const programs = [snapshot.command[0], snapshot.verify?.[0]].filter((program) => program !== undefined);
-  const missing: string[] = [];
-  for (const program of programs) if (!(await executable(program))) missing.push(program);
+  const missing = await missingPrograms(programs);
   if (missing.length === 0)
     return pass(`by ${listed(programs)}${snapshot.verify ? '' : '; the plan names no command that verifies it'}`);
   return {
@@ -28,6 +27,13 @@ async function snapshotPossible({ input: { snapshot } }: CheckContext): Promise<
     expected: 'the commands of plan.snapshot on every worker',
     fix: 'install them on every worker, or give their full path in plan.snapshot',
   };
+}
+
+/** Those that this worker cannot run. */
+export async function missingPrograms(programs: string[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const program of programs) if (!(await executable(program))) missing.push(program);
+  return missing;
 }
 
 async function executable(program: string): Promise<boolean> {

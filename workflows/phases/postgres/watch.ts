@@ -15,6 +15,7 @@ export function watchOf(migration: PostgresMigration): Watch {
         triggers: plan.rollbackTriggers,
         queries: plan.validation.performance.queries,
         baseline: migration.performance,
+        declared: plan.validation,
         ...time,
       }),
     windowMs: needed(parseDurationMs(plan.rollbackTriggers.window), 'window'),
