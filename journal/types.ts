@@ -381,6 +381,8 @@ export interface Journal {
   /** What people noted for those who come after them: at most a hundred. */
   lessons?: NoteRecord[];
   looks?: LookRecord[];
+  /** What the plan had done with the source at the end, from the moment that it was begun: there may be nothing to go back to. */
+  sourceRetired?: 'dropped' | 'by-command';
   /** After the point of no return: what going back would lose, as last measured; `writes` is missing where the target could not be asked. */
   loss?: { writes?: string; words: string; measuredAt: string; detail: string[] };
   artifacts: { name: string; url: string; sha256: string; bytes: number }[];

@@ -11,7 +11,7 @@ import { runTool } from '../client-tools';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
 import { commandEnvironment, runCommand } from './command';
-import { dumpSource, type SnapshotProgress } from './dump';
+import { dumpDatabase, type SnapshotProgress } from './dump';
 import { restoreToScratch } from './scratch';
 import { toolFailure } from './tool-failure';
 
@@ -36,6 +36,9 @@ export interface SnapshotVerification {
   durationMs: number;
 }
 
+/** The side that a backup is of. */
+type Backed = 'source' | 'target';
+
 /** `environment` is the worker's own, for the plan's command. */
 type SnapshotDependencies = PostgresDependencies & { environment?: NodeJS.ProcessEnv };
 
@@ -47,19 +50,17 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
     return runCommand(line, { environment, timeoutMs: parseDurationMs(timeout) ?? 0, signal });
   }
 
-  async function listArchive(scope: PostgresScope, path: string, signal: AbortSignal): Promise<string[]> {
+  async function listArchive(scope: PostgresScope, side: Backed, path: string, signal: AbortSignal): Promise<string[]> {
     if (!tools.pgRestore)
       throw failure(
         'PreconditionFailed',
         'There is no pg_restore on this worker to verify the snapshot. Install the PostgreSQL client tools on every worker, then retry.',
       );
     const { exitCode, stdout, stderr } = await runTool(tools.pgRestore, ['--list', path], { signal });
-    if (exitCode !== 0) throw toolFailure('pg_restore --list', 'source', exitCode, stderr);
+    if (exitCode !== 0) throw toolFailure('pg_restore --list', side, exitCode, stderr);
     const entries = stdout.split('\n').filter((line) => /^\d+;/.test(line));
-    const tables = await connections.withSession(
-      scope.source,
-      { side: 'source', purpose: 'snapshot check', signal },
-      (session) => listTables(session, scope.tables),
+    const tables = await connections.withSession(scope[side], { side, purpose: 'snapshot check', signal }, (session) =>
+      listTables(session, scope.tables),
     );
     const missing = missingTables(entries, tables);
     if (missing.length > 0) {
@@ -83,10 +84,13 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
       scope,
       snapshot,
       name,
+      side = 'source',
     }: {
       scope: PostgresScope;
       snapshot: Snapshot;
       name: string;
+      /** Of which the backup is; the source where nothing is said. */
+      side?: Backed;
     }): Promise<SnapshotResult> => {
       const initial: SnapshotProgress = { doing: snapshot.kind, bytes: 0, bytesPerSecond: 0, databaseBytes: 0 };
       return withHeartbeat(initial, async (beat) => {
@@ -104,7 +108,7 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
           case 'command':
             return done({ output: await command(scope, snapshot.command, snapshot.timeout, beat.signal) });
           case 'pg_dump': {
-            const { artifact, counts } = await dumpSource(dependencies, scope, name, beat);
+            const { artifact, counts } = await dumpDatabase(dependencies, scope, { name, side }, beat);
             return done({ artifact, counts, bytes: artifact.bytes });
           }
         }
@@ -120,11 +124,13 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
       snapshot,
       result,
       scratch,
+      side = 'source',
     }: {
       scope: PostgresScope;
       snapshot: Snapshot;
       result: SnapshotResult;
       scratch?: ConnectionReference;
+      side?: Backed;
     }): Promise<SnapshotVerification> =>
       withHeartbeat('verifying the snapshot', async ({ signal, report }) => {
         const started = Date.now();
@@ -150,12 +156,13 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
         const path = await artifacts.fetch(artifact);
         const evidence = [
           `sha256 ${artifact.sha256.slice(0, 12)}… of all ${artifact.bytes} bytes is as it was written`,
-          ...(await listArchive(scope, path, signal)),
+          ...(await listArchive(scope, side, path, signal)),
         ];
         if (!scratch || !counts) return done('list+checksum', evidence);
         report('restoring the snapshot on the scratch server');
         const restored = await restoreToScratch(dependencies, {
           scope,
+          side,
           scratch,
           path,
           counts: await artifacts.read(counts),
