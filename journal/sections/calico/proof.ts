@@ -2,7 +2,7 @@
 import { formatDurationMs } from '../../../plan/duration';
 import { heading, paragraph, table, type Section, type Text } from '../../document';
 import { betweenMs, formatCount, formatTime } from '../../quantities';
-import { done, isRollbackStep, open, quiet } from '../../reading';
+import { isRollbackStep, open, quiet } from '../../reading';
 import type { Journal } from '../../types';
 import { documented, estimateRow, incidents, lessons, monitored, movingMs, notes, retention } from '../afterwards';
 import { steps } from '../execution';
