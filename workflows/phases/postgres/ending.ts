@@ -16,7 +16,7 @@ export async function cleanUp(
   await runbook.step(
     'clean-up',
     'Remove the ledger from the target',
-    () => run(options.leftOutOn ? 'quickLook' : 'quick', 'Remove the ledger').removeLedger({ scope }),
+    () => run(options.leftOutOn ? 'glance' : 'quick', 'Remove the ledger').removeLedger({ scope }),
     {
       ...options,
       describe: ({ removed }) => (removed ? 'removed' : 'was not there'),
@@ -34,7 +34,7 @@ export function endingOf(
   const without = doesWithoutTarget(migration);
   return {
     findLeftovers: () =>
-      run(without ? 'look' : 'long', 'Look for anything left behind').findLeftovers({
+      run(without ? 'glance' : 'long', 'Look for anything left behind').findLeftovers({
         scope,
         kept,
         ...(sourceRetired ? { retired: sourceRetired } : {}),
