@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';
+import { measureErrorRate } from '../../activities/application/error-rate';
 import { createFileStore } from '../../activities/artifacts/file-store';
 import type { PostgresDependencies } from '../../activities/dependencies';
 import { PostgresConnections } from '../../activities/postgres/connection';
@@ -196,6 +197,24 @@ describe('watching the target', () => {
       expect(seen.endedBy).toBe('breach');
       expect(seen.breaches[0]).toContain(words);
       expect(seen.triggers).toMatchObject([{ name: 'prometheus', bad: 0, breached: false }]);
+    });
+
+    it('the baseline has measured the same before, so that the report can compare', async () => {
+      const { signal } = new AbortController();
+      const environment = { PROMETHEUS_TOKEN: 'verysecret' };
+      const before = () =>
+        measureErrorRate(
+          { probes: [{ name: 'home', url: url() }], interval: '50ms', ...trigger() },
+          { environment, signal },
+        );
+      answer = vector('0.5');
+      expect(await before()).toEqual({
+        probes: { samples: 20, errors: 0, errorRatePercent: 0 },
+        prometheusValue: 0.5,
+      });
+      healthy = false;
+      answer = vector('NaN');
+      expect(await before()).toEqual({ probes: { samples: 20, errors: 20, errorRatePercent: 100 } });
     });
 
     it('integrity: fires for a wrong answer and for NULLs where none may be, not for right ones', async () => {
