@@ -101,7 +101,11 @@ describe('the command of the plan', () => {
       kept: {},
       retired: 'by-command',
     });
-    expect(found[0]).toMatchObject({ where: 'source', state: 'kept', why: expect.stringContaining('not looked at') });
+    expect(found[0]).toMatchObject({
+      where: 'source',
+      state: 'kept',
+      why: expect.stringContaining('not looked at') as string,
+    });
     expect(found.some(({ where }) => where === 'target')).toBe(true);
   });
 });

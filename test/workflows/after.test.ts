@@ -161,7 +161,8 @@ it('after a breach people are asked at once, with the figures of every trigger',
       endedBy: 'breach',
       triggers: [{ name: 'prometheus', looks: 4, bad: 2, unknown: 1, last: 'it gave 7.1', breached: true }],
     });
-    const handle = await start({ gates: { start: 'auto', cutover: 'auto' },
+    const handle = await start({
+      gates: { start: 'auto', cutover: 'auto' },
       monitor: '1h',
       rollbackTriggers: { prometheus: { url: 'http://127.0.0.1:1', query: 'errors', maxValue: 5 } },
     });
