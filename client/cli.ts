@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The `cutover` command: composes the commands, and turns whatever happens into an exit code and a message.
 import { Command, CommanderError } from 'commander';
+import { addAfterwards } from './commands/afterwards';
 import { addCalico } from './commands/calico';
 import { addDecide } from './commands/decide';
 import { addDev } from './commands/dev';
@@ -28,6 +29,7 @@ const commands = [
   addDecide,
   addSignals,
   addCancel,
+  addAfterwards,
   addReport,
   addReap,
   addCalico,

@@ -37,6 +37,7 @@ export function statusLines(status: MigrationStatus, activities: RunningActivity
     ...gateLines(status, view),
     ...copyLines(status, activities, view),
     ...streamLines(status, view),
+    ...keptLines(status, view),
     ...activityLines(activities, view),
     ...stepLines(status, view),
     ...endLines(status, view),
@@ -106,7 +107,7 @@ export function gateLines(status: MigrationStatus, { colors }: Pick<View, 'color
     '',
     `${colors.yellow('Waiting for you')}: gate ${colors.bold(gate.name)} ${colors.dim(`(${approvals(gate)}${gate.closesAt ? `, until ${formatTime(gate.closesAt)}, then ${gate.onTimeout ?? 'reject'}` : ''})`)}`,
     ...gate.evidence.map((line) => `  - ${plainText(line)}`),
-    `  ${approveCommand(status.migration, gate.name)}`,
+    `  ${approveCommand(status.migration, gate.name)}${gate.words ? ' --reason WORDS' : ''}`,
     colors.dim(`  cutover reject ${status.migration} ${gate.name} --by NAME --reason WHY`),
   ];
 }
@@ -155,6 +156,27 @@ function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity
       (lane) =>
         `      lane ${lane.lane + 1}  ${plainText(lane.table ?? 'between two chunks')}  ${colors.dim(`${formatBytes(lane.bytes + lane.bytesInFlight)}, ${formatBytes(lane.bytesPerSecond)}/s, ${lane.chunksDone} chunks`)}`,
     ),
+  ];
+}
+
+/** While the source is kept: who holds it, and what the last look for leftovers saw. */
+function keptLines({ holds = [], looks = [], outcome, migration }: MigrationStatus, { colors }: View): string[] {
+  if (outcome) return [];
+  const open = holds.filter(({ releasedAt }) => releasedAt === undefined);
+  const last = looks.at(-1);
+  return [
+    ...open.map(({ by, reason, at }) =>
+      colors.yellow(
+        `  held by ${plainText(by)} since ${formatTime(at)}: ${plainText(reason)} (cutover release ${migration} --by ${plainText(by)})`,
+      ),
+    ),
+    ...(last
+      ? [
+          colors.dim(
+            `  looked for leftovers ${formatTime(last.at)}: ${plainText(last.failure ?? (last.found.join(', ') || 'nothing'))}`,
+          ),
+        ]
+      : []),
   ];
 }
 

@@ -13,6 +13,7 @@ export function renderLines(previous: MigrationStatus | undefined, status: Migra
     ...status.steps.flatMap((step, index) => stepEvents(previous?.steps[index], step)),
     ...status.gates.flatMap((gate, index) => gateEvents(previous?.gates[index], gate, status.migration)),
     ...refusedEvents(previous, status),
+    ...afterwardsEvents(previous, status),
     ...pointOfNoReturn(previous, status),
   ].sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
   return [
@@ -73,6 +74,31 @@ function refusedEvents(previous: MigrationStatus | undefined, status: MigrationS
       at,
       text: `! refused ${plainText(name)}${by ? ` by ${plainText(by)}` : ''}: ${plainText(why)}`,
     }));
+}
+
+/** Holds, notes of people, and looks for leftovers. */
+function afterwardsEvents(previous: MigrationStatus | undefined, status: MigrationStatus): Event[] {
+  const { holds = [], lessons = [], looks = [] } = status;
+  const same = (left: { by: string; at: string }, right: { by: string; at: string }): boolean =>
+    left.by === right.by && left.at === right.at;
+  return [
+    ...holds.flatMap((hold) => {
+      const before = previous?.holds?.find((one) => same(one, hold));
+      return [
+        ...(before ? [] : [{ at: hold.at, text: `= held by ${plainText(hold.by)}: ${plainText(hold.reason)}` }]),
+        ...(hold.releasedAt !== undefined && before?.releasedAt === undefined
+          ? [{ at: hold.releasedAt, text: `= released by ${plainText(hold.by)}` }]
+          : []),
+      ];
+    }),
+    ...lessons
+      .slice(previous?.lessons?.length ?? 0)
+      .map(({ at, by, text }) => ({ at, text: `= noted by ${plainText(by ?? '')}: ${plainText(text)}` })),
+    ...looks.slice(previous?.looks?.length ?? 0).map(({ at, found, failure }) => ({
+      at,
+      text: `  looked for leftovers: ${plainText(failure ?? (found.join(', ') || 'nothing'))}`,
+    })),
+  ];
 }
 
 function pointOfNoReturn(previous: MigrationStatus | undefined, { pointOfNoReturnAt }: MigrationStatus): Event[] {

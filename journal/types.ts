@@ -45,6 +45,8 @@ export interface GateRecord {
   /** What the people deciding should see: one line each. */
   evidence: string[];
   decisions: Decision[];
+  /** An approval counts only when its reason holds these words: what it allows cannot be undone. */
+  words?: string;
 }
 
 /** A signal that changed nothing, and why: mistyped, early, twice, unknown. */
@@ -59,6 +61,36 @@ export interface NoteRecord {
   at: string;
   text: string;
   by?: string;
+}
+
+/** Keeps the source from being retired while it is open: an incident, an audit. One open at a time for each person. */
+export interface HoldRecord {
+  by: string;
+  reason: string;
+  at: string;
+  releasedAt?: string;
+}
+
+/** One look at both sides for leftovers while the source is kept. */
+export interface LookRecord {
+  at: string;
+  /** What was there that should not be, one line each, the first twenty. */
+  found: string[];
+  /** Why it could not be looked. */
+  failure?: string;
+}
+
+/** What one trigger saw while the target was watched. */
+export interface TriggerRecord {
+  name: 'slowdown' | 'prometheus' | 'integrity' | 'smoke';
+  looks: number;
+  /** Looks at which it was too much, or wrong. */
+  bad: number;
+  /** Looks that could not be made; each counts as an error of the watch. */
+  unknown: number;
+  /** Of the last look, one line. */
+  last?: string;
+  breached: boolean;
 }
 
 /** One finding of preflight or validation. */
@@ -180,6 +212,10 @@ export interface BaselineMetrics {
   connections: number;
   /** Of the source's own standbys; undefined when it has none. */
   replicationLagBytes?: number;
+  /** Of the plan's probes before anything was changed. */
+  probes?: { samples: number; errors: number; errorRatePercent: number };
+  /** What the plan's Prometheus query gave then; missing where it gave no number. */
+  prometheusValue?: number;
 }
 
 /** A thing that the migration made, and whether looking at the end found it gone. */
@@ -248,7 +284,15 @@ export interface PlanFacts {
     probes: number;
     intervalMs: number;
     windowMs: number;
+    breachesNeeded?: number;
+    prometheusMaxValue?: number;
+    /** How many integrity checks, and how many smoke tests are repeated. */
+    integrity?: number;
+    smoke?: number;
   };
+  targetBackup?: string;
+  /** What becomes of the source: "its fence stays up", "archived, then dropped". */
+  retire?: string;
 }
 
 /** Where the keys of one kind of Calico data ended: `source` is the sum of the three others. */
@@ -341,7 +385,14 @@ export interface Journal {
     errorRatePercent: number;
     slowdownPercent?: number;
     breaches: string[];
+    triggers?: TriggerRecord[];
   };
+  holds?: HoldRecord[];
+  /** What people noted for those who come after them: at most a hundred. */
+  lessons?: NoteRecord[];
+  looks?: LookRecord[];
+  /** What the plan had done with the source at the end, from the moment that it was begun: there may be nothing to go back to. */
+  sourceRetired?: 'dropped' | 'by-command';
   /** After the point of no return: what going back would lose, as last measured; `writes` is missing where the target could not be asked. */
   loss?: { writes?: string; words: string; measuredAt: string; detail: string[] };
   /** The final backup of the source, where it is no file among `artifacts`. */

@@ -13,6 +13,7 @@ export const gateNames = [
   'continue-after-breach',
   'accept',
   'retire-source',
+  'drop-source',
 ] as const;
 export type GateName = (typeof gateNames)[number];
 

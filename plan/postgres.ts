@@ -1,9 +1,13 @@
 // The plan of a PostgreSQL migration: what is asked for, with every default spelled out.
 import { z } from 'zod';
 import { durationSchema } from './duration';
-import { gatesSchema } from './gates';
+import { gatesSchema, ruleOf } from './gates';
 import { connectionReferenceSchema, secretReferenceSchema } from './reference';
+import { retireSchema } from './retire';
 import { decisionSchema, planNameSchema } from './runbook';
+import { rollbackTriggersSchema } from './triggers';
+
+export type { RollbackTriggers } from './triggers';
 
 /** `schema.table`, each part with `*` and `?` as wildcards; matched against the exact, unquoted names. */
 const tablePattern = z
@@ -124,17 +128,13 @@ const validationSchema = z.strictObject({
 });
 export type Validation = z.infer<typeof validationSchema>;
 
-const rollbackTriggersSchema = z.strictObject({
-  /** Share of failed probes in the window, in percent. */
-  errorRatePercent: z.number().nonnegative().default(1),
-  /** Slowdown of the named queries against the baseline, in percent. */
-  slowdownPercent: z.number().nonnegative().default(50),
-  /** HTTP probes of customer-facing features; a status of 400 and above, or no answer, is an error. */
-  probes: z.array(z.strictObject({ name: z.string().min(1), url: z.url({ protocol: /^https?$/ }) })).default([]),
-  interval: durationSchema.default('30s'),
-  window: durationSchema.default('5m'),
+const afterwardsSchema = z.strictObject({
+  /** A backup of the target once it is accepted, taken and verified as `snapshot` is: restored where `rehearsal.target` names a scratch server. */
+  targetBackup: snapshotSchema.optional(),
+  /** How often both sides are looked at for leftovers while the source is kept; at most 52 times. */
+  lookEvery: durationSchema.default('7d'),
 });
-export type RollbackTriggers = z.infer<typeof rollbackTriggersSchema>;
+export type Afterwards = z.infer<typeof afterwardsSchema>;
 
 const copySchema = z.strictObject({
   /** Tables or parts of tables copied at the same time, over all workers. */
@@ -200,8 +200,9 @@ export const postgresPlanSchema = z
     maxDowntime: durationSchema.optional(),
     monitor: durationSchema.default('24h'),
     retainSource: durationSchema.default('30d'),
-    /** What `retire-source` does with the fence on the source: kept (nobody can write to the old side by mistake) or taken away. The data is never deleted. */
-    retire: z.enum(['keep-fenced', 'reopen']).default('keep-fenced'),
+    afterwards: afterwardsSchema.prefault({}),
+    /** What `retire-source` does with the source: its fence is kept (nobody can write to the old side by mistake) or taken away; or, with the fence kept, it is archived, dropped, stopped, as the parts say. */
+    retire: retireSchema.default('keep-fenced'),
   })
   .superRefine((plan, context) => {
     if (plan.strategy !== 'big-bang' && plan.strategy !== 'cdc') {
@@ -227,6 +228,17 @@ export const postgresPlanSchema = z
         path: ['reverseReplication'],
         input: true,
         message: 'expected false: the big-bang strategy has no reverse stream; leave the field out',
+      });
+    }
+    const droppedUnasked =
+      typeof plan.retire === 'object' && plan.retire.drop && ruleOf(plan.gates, 'drop-source') === 'auto';
+    if (droppedUnasked) {
+      context.addIssue({
+        code: 'custom',
+        path: ['gates'],
+        input: plan.gates,
+        message:
+          'expected gates by name, with drop-source not "auto": a database is dropped only when a person has approved it; or leave out retire.drop',
       });
     }
     if (sameReference(plan.source, plan.target)) {

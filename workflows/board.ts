@@ -3,6 +3,7 @@ import { formatDurationMs } from '../plan/duration';
 import { stepMarks } from '../journal/step-marks';
 import type { GateRecord, Journal, KindImport, StepRecord } from '../journal/types';
 import { describeProgress } from './gate';
+import { openHolds } from './holds';
 
 const limit = 1_950;
 
@@ -22,6 +23,7 @@ export function renderDetails(journal: Journal): string {
   const open = journal.gates.find(({ state }) => state === 'open');
   const waiting = [
     ...(open ? gateLines(journal, open) : []),
+    ...heldLines(journal),
     ...blockedLines(journal),
     ...copyLines(journal),
     ...streamLines(journal),
@@ -41,8 +43,22 @@ function gateLines(journal: Journal, gate: GateRecord): string[] {
   return [
     `**Waiting for you: gate \`${gate.name}\`** (${describeProgress(gate)}${until})`,
     evidence.join('\n'),
-    `\`${signal(journal, 'approve', `{"gate":"${gate.name}","by":"YOU"}`)}\` or \`reject\``,
+    `\`${signal(journal, 'approve', `{"gate":"${gate.name}","by":"YOU"${gate.words ? ',"reason":"WORDS"' : ''}}`)}\` or \`reject\``,
   ].filter(Boolean);
+}
+
+/** Who keeps the source from being retired, and what the last look for leftovers saw. */
+function heldLines(journal: Journal): string[] {
+  if (journal.outcome) return [];
+  const holds = openHolds(journal);
+  const shown = holds.slice(0, 5).map(({ by, reason }) => `- **Held** by ${oneLine(by, 40)}: ${oneLine(reason, 120)}`);
+  const more = holds.length > shown.length ? [`- and ${holds.length - shown.length} more`] : [];
+  const look = journal.looks?.at(-1);
+  const seen = look && (look.failure ?? look.found.join(', '));
+  return [
+    ...(holds.length > 0 ? [[...shown, ...more].join('\n'), `\`${signal(journal, 'release', '{"by":"YOU"}')}\``] : []),
+    ...(seen ? [`Last look for leftovers: ${oneLine(seen, 240)}`] : []),
+  ];
 }
 
 function blockedLines(journal: Journal): string[] {

@@ -13,4 +13,6 @@ export const gateWords: Record<GateName, string> = {
   'continue-after-breach': 'approve to go on in spite of the breach, reject to be asked for the way back',
   accept: 'approve to keep the new side for good, reject to keep watching',
   'retire-source': 'approve to retire the source as the plan says, reject to keep it as it is',
+  'drop-source':
+    'approve to drop the database of the source for good (the reason must hold the words that the gate names), reject to keep it',
 };

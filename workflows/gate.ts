@@ -7,8 +7,17 @@ import type { DecideRequest } from './messages';
 /** How often an open gate without a time limit reminds (and shows itself in the history). */
 export const reminderMs = 24 * 3_600_000;
 
-/** The record of a gate at the moment it opens. */
-export function openGate(name: string, evidence: string[], rule: 'auto' | GateRule, now: Date): GateRecord {
+/**
+ * The record of a gate at the moment it opens.
+ * @param words that the reason of an approval must hold
+ */
+export function openGate(
+  name: string,
+  evidence: string[],
+  rule: 'auto' | GateRule,
+  now: Date,
+  words?: string,
+): GateRecord {
   const at = now.toISOString();
   if (rule === 'auto') {
     return { name, state: 'auto', openedAt: at, closedAt: at, approversNeeded: 0, evidence, decisions: [] };
@@ -23,6 +32,7 @@ export function openGate(name: string, evidence: string[], rule: 'auto' | GateRu
     onTimeout: timeoutMs === undefined ? undefined : rule.onTimeout,
     evidence,
     decisions: [],
+    ...(words === undefined ? {} : { words }),
   };
 }
 
@@ -44,6 +54,8 @@ export function refusal(
   const earlier = open.decisions.find(({ by }) => by === request.by);
   if (earlier)
     return `${request.by} has decided already (${earlier.decision} at ${earlier.at}); the first decision counts`;
+  if (request.decision === 'approve' && open.words && !request.reason?.includes(open.words))
+    return `approving "${open.name}" cannot be undone: give a reason that holds the words "${open.words}"`;
   return undefined;
 }
 

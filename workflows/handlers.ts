@@ -5,15 +5,19 @@ import { gateNames } from '../plan/gates';
 import { renderReport } from '../journal/markdown';
 import type { Journal } from '../journal/types';
 import { decide, refusal } from './gate';
+import { addLesson, placeHold, releaseHold } from './holds';
 import {
   approveSignal,
   decideUpdate,
   examples,
+  holdSignal,
   journalQuery,
+  noteSignal,
   parseMessage,
   pauseSignal,
   rejectSignal,
   recopySignal,
+  releaseSignal,
   reportQuery,
   resumeSignal,
   retrySignal,
@@ -95,6 +99,8 @@ export function listen(runbook: Runbook, listener: Listener): void {
     rollbackSignal,
     take('rollback', (payload) => {
       if (journal.outcome) return `the migration has ended (${journal.outcome})`;
+      if (journal.sourceRetired)
+        return 'the source is being retired, so there may be nothing to go back to; skip the step, if it is blocked';
       if (runbook.ending) return 'the migration is going back or ending already';
       if (runbook.pastNoReturn) listener.rollbackAfterNoReturn(payload);
       else runbook.interrupt('rollback', `rollback asked for by ${payload.by}: ${payload.reason}`);
@@ -157,6 +163,21 @@ export function listen(runbook: Runbook, listener: Listener): void {
     },
   );
   setHandler(
+    holdSignal,
+    take('hold', (payload) => placeHold(journal, payload, runbook.now())),
+    { description: `Keep the source from being retired until you release it. Example: ${examples.hold}` },
+  );
+  setHandler(
+    releaseSignal,
+    take('release', (payload) => releaseHold(journal, payload, runbook.now())),
+    { description: `Release what you hold. Example: ${examples.release}` },
+  );
+  setHandler(
+    noteSignal,
+    take('note', (payload) => addLesson(journal, payload, runbook.now())),
+    { description: `Note what those after you should know; the report prints it. Example: ${examples.note}` },
+  );
+  setHandler(
     decideUpdate,
     (request) => {
       decideOn(request);
@@ -203,6 +224,7 @@ function status(journal: Journal): MigrationStatus {
   const { migration, kind, phase, outcome, startedAt, endedAt, reason, blocked, paused, pointOfNoReturnAt } = journal;
   const { steps, gates, refused, copy, replication, handOvers, accounting, imports, validation, downtime, loss } =
     journal;
+  const { holds, lessons, looks } = journal;
   return {
     migration,
     kind,
@@ -227,6 +249,9 @@ function status(journal: Journal): MigrationStatus {
     validation,
     downtime,
     loss,
+    holds,
+    lessons,
+    looks,
     reportUrl: journal.artifacts.find(({ name }) => name === 'report.html')?.url,
   };
 }

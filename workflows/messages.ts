@@ -8,8 +8,11 @@ import type {
   Downtime,
   GateRecord,
   HandOverRecord,
+  HoldRecord,
   Journal,
   KindImport,
+  LookRecord,
+  NoteRecord,
   RefusedMessage,
   Replication,
   StepRecord,
@@ -63,6 +66,20 @@ export interface RecopyRequest {
   by: string;
 }
 
+export interface HoldRequest {
+  by: string;
+  reason: string;
+}
+
+export interface ReleaseRequest {
+  by: string;
+}
+
+export interface NoteRequest {
+  by: string;
+  text: string;
+}
+
 export const approveSignal = defineSignal<[GateDecision]>('approve');
 export const rejectSignal = defineSignal<[GateDecision]>('reject');
 export const rollbackSignal = defineSignal<[RollbackRequest]>('rollback');
@@ -72,6 +89,9 @@ export const pauseSignal = defineSignal<[PauseRequest]>('pause');
 export const resumeSignal = defineSignal<[ResumeRequest]>('resume');
 export const tuneSignal = defineSignal<[TuneRequest]>('tune');
 export const recopySignal = defineSignal<[RecopyRequest]>('recopy');
+export const holdSignal = defineSignal<[HoldRequest]>('hold');
+export const releaseSignal = defineSignal<[ReleaseRequest]>('release');
+export const noteSignal = defineSignal<[NoteRequest]>('note');
 
 /** What the `status` query and the `decide` update answer. Times ISO 8601 UTC, durations ms, sizes bytes. */
 export interface MigrationStatus {
@@ -101,6 +121,12 @@ export interface MigrationStatus {
   validation?: ValidationRecord[];
   downtime?: Downtime;
   loss?: Journal['loss'];
+  /** Everything that keeps, or kept, the source from being retired. */
+  holds?: HoldRecord[];
+  /** What people noted for those who come after them. */
+  lessons?: NoteRecord[];
+  /** The looks for leftovers while the source is kept. */
+  looks?: LookRecord[];
   reportUrl?: string;
 }
 
@@ -142,6 +168,9 @@ const fields = {
     { name: 'maxBytesPerSecond', type: 'whole number', required: false },
   ],
   recopy: [text('table'), text('by')],
+  hold: [text('by'), text('reason')],
+  release: [text('by')],
+  note: [text('by'), text('text')],
 } satisfies Record<string, Field[]>;
 
 export type MessageName = keyof typeof fields;
@@ -156,6 +185,9 @@ interface Payloads {
   resume: ResumeRequest;
   tune: TuneRequest;
   recopy: RecopyRequest;
+  hold: HoldRequest;
+  release: ReleaseRequest;
+  note: NoteRequest;
 }
 
 /** The journal keeps what people write; it must stay small. */
@@ -218,4 +250,7 @@ export const examples: Record<MessageName, string> = {
   resume: '{"by": "anna"}',
   tune: '{"copyLanes": 8, "maxBytesPerSecond": 50000000}',
   recopy: '{"table": "public.orders", "by": "anna"}',
+  hold: '{"by": "anna", "reason": "incident 4711: invoices are wrong"}',
+  release: '{"by": "anna"}',
+  note: '{"by": "anna", "text": "build the index on events before the next one"}',
 };

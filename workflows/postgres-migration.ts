@@ -6,20 +6,21 @@ import { ruleOf } from '../plan/gates';
 import { parsePostgresPlan } from '../plan/parse';
 import type { PostgresPlan, PostgresPlanInput } from '../plan/postgres';
 import { describeReference } from '../plan/reference';
-import type { PlanFacts } from '../journal/types';
 import { listen } from './handlers';
 import { newJournal } from './logbook';
 import type { MigrationResult } from './messages';
 import { conclude, undoEverything } from './phases/ending';
 import { needed } from './phases/migration';
 import { cleanUp, endingOf } from './phases/postgres/ending';
+import { planFacts } from './phases/postgres/plan-facts';
 import { fenceSource, stopWrites } from './phases/postgres/freeze';
 import type { PostgresMigration } from './phases/postgres/migration';
 import { preflight, startEvidence } from './phases/postgres/preflight';
 import { prepareTarget, snapshot } from './phases/postgres/prepare';
+import { retainSource } from './phases/postgres/retire';
 import { resumeWrites, switchApplication } from './phases/postgres/switch';
 import { smokeTheApplication, validate } from './phases/postgres/validation';
-import { retainSource, watchOf } from './phases/postgres/watch';
+import { watchOf } from './phases/postgres/watch';
 import { goBack, measureLoss, onTarget } from './phases/postgres/way-back';
 import { refusePlan } from './phases/refused-plan';
 import { accept, monitor } from './phases/watch';
@@ -200,31 +201,4 @@ async function goBackAfterNoReturn(migration: PostgresMigration, error: unknown)
   });
   await conclude(migration, 'completed', endingOf(migration, { sourceFence: true, targetFence: false }));
   throw error;
-}
-
-function planFacts({
-  snapshot: { kind },
-  rehearsal,
-  application,
-  monitor: watched,
-  retainSource,
-  validation,
-  rollbackTriggers,
-}: PostgresPlan): PlanFacts {
-  const { errorRatePercent, slowdownPercent, probes, interval, window } = rollbackTriggers;
-  return {
-    snapshot: kind,
-    rehearsal: rehearsal !== undefined,
-    application: application !== undefined,
-    monitorMs: parseDurationMs(watched),
-    retainSourceMs: parseDurationMs(retainSource),
-    maxRegressionPercent: validation.performance.maxRegressionPercent,
-    triggers: {
-      errorRatePercent,
-      slowdownPercent,
-      probes: probes.length,
-      intervalMs: parseDurationMs(interval) ?? 0,
-      windowMs: parseDurationMs(window) ?? 0,
-    },
-  };
 }

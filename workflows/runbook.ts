@@ -260,11 +260,11 @@ export class Runbook extends Logbook {
     }
   }
 
-  /** As `gate`, but a rejection is an answer for the caller. */
-  async ask(name: GateName, evidence: string[]): Promise<'approved' | 'rejected'> {
+  /** As `gate`, but a rejection is an answer for the caller. @param words that the reason of an approval must hold */
+  async ask(name: GateName, evidence: string[], words?: string): Promise<'approved' | 'rejected'> {
     await this.whilePaused();
     this.throwIfInterrupted();
-    const gate = openGate(name, evidence, ruleOf(this.gates, name), this.now());
+    const gate = openGate(name, evidence, ruleOf(this.gates, name), this.now(), words);
     this.noteGate(gate);
     if (gate.state === 'auto') return 'approved';
     try {

@@ -1,7 +1,8 @@
 // Runbook section 1, "record baseline metrics": how the source is before the migration, in numbers that the report compares with later.
 import type { Client } from 'pg';
 import type { BaselineMetrics } from '../../journal/types';
-import type { NamedQuery } from '../../plan/postgres';
+import type { NamedQuery, RollbackTriggers } from '../../plan/postgres';
+import { measureErrorRate } from '../application/error-rate';
 import type { ArtifactReference } from '../artifacts/store';
 import type { PostgresDependencies } from '../dependencies';
 import { failure } from '../errors';
@@ -30,15 +31,29 @@ export interface Baseline {
 const readOnly = { default_transaction_read_only: 'on' };
 const countingSessions = 2;
 
-export function createBaselineActivities({ connections, artifacts }: PostgresDependencies) {
+/** `environment` is the worker's own, for the token of Prometheus. */
+type BaselineDependencies = PostgresDependencies & { environment?: NodeJS.ProcessEnv };
+
+export function createBaselineActivities({ connections, artifacts, environment }: BaselineDependencies) {
   return {
     /**
-     * Exact row counts of every selected table, size, last update, connections, lag of the standbys, and the plan's queries timed.
+     * Exact row counts of every selected table, size, last update, connections, lag of the standbys, and the plan's queries timed; with `triggers`
+     * the error rate by their probes and by Prometheus as well, so that the one after the switch can be compared with it.
      * Changes nothing. @throws SourceUnavailable (retryable), AuthDenied, PreconditionFailed
      */
-    async measureBaseline({ scope, queries }: { scope: PostgresScope; queries: NamedQuery[] }): Promise<Baseline> {
+    async measureBaseline({
+      scope,
+      queries,
+      triggers,
+    }: {
+      scope: PostgresScope;
+      queries: NamedQuery[];
+      triggers?: Pick<RollbackTriggers, 'probes' | 'interval' | 'prometheus'>;
+    }): Promise<Baseline> {
       return withHeartbeat({ counted: 0, tables: 0 }, async ({ signal, report }) => {
         const measuredAt = new Date().toISOString();
+        // Before the counting, which is a load of its own.
+        const errors = triggers && (await measureErrorRate(triggers, { environment, signal }));
         const session = { side: 'source', signal, settings: readOnly } as const;
         const start = await connections.withSession(
           scope.source,
@@ -80,6 +95,7 @@ export function createBaselineActivities({ connections, artifacts }: PostgresDep
             ...(start.latest ? { latestUpdate: start.latest } : {}),
             connections: start.connections,
             ...(start.lag === undefined ? {} : { replicationLagBytes: start.lag }),
+            ...errors,
           },
           performance: await connections.withSession(
             scope.source,

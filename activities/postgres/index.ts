@@ -15,6 +15,7 @@ import { createLossActivities } from './loss';
 import { createMonitorActivities } from './monitor';
 import { createMovingActivities } from './moving';
 import { createPreflightActivities } from './preflight';
+import { createRetireActivities } from './retire';
 import { createRoleActivities } from './roles';
 import { createSchemaActivities } from './schema';
 import { createSequenceActivities } from './sequences';
@@ -52,6 +53,7 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createMonitorActivities(dependencies),
     ...createLossActivities(dependencies),
     ...createLeftoverActivities(dependencies),
+    ...createRetireActivities(dependencies),
     ...createStreamPreparationActivities(dependencies),
     ...createStreamActivities(dependencies),
     ...createGroupActivities(dependencies),

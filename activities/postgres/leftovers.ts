@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { CreatedObject } from '../../journal/types';
 import type { PostgresDependencies } from '../dependencies';
+import { failureType } from '../errors';
 import { withHeartbeat } from '../heartbeat';
 import { applicationNamePrefix, waitingPurpose } from './connection';
 import { readMark } from './fence/former';
@@ -28,9 +29,18 @@ export function createLeftoverActivities({ connections }: PostgresDependencies) 
   return {
     /**
      * One record for each kind of thing and side that is gone, one for each thing that is still there. Changes nothing.
+     * @param retired what the plan had done with the source: a database that was dropped is not looked into, a server that was stopped need not answer
      * @throws SourceUnavailable, TargetUnavailable (retryable): what cannot be looked at is not called gone
      */
-    findLeftovers: ({ scope, kept }: { scope: PostgresScope; kept: KeptObjects }): Promise<CreatedObject[]> =>
+    findLeftovers: ({
+      scope,
+      kept,
+      retired,
+    }: {
+      scope: PostgresScope;
+      kept: KeptObjects;
+      retired?: 'dropped' | 'by-command';
+    }): Promise<CreatedObject[]> =>
       withHeartbeat('looking for anything left behind', async ({ signal }) => {
         const look = async (side: Where): Promise<CreatedObject[]> => {
           await connections.endWaiting(scope[side]);
@@ -38,7 +48,20 @@ export function createLeftoverActivities({ connections }: PostgresDependencies) 
             lookAt(session, side, scope, kept, signal),
           );
         };
-        return [...(await look('source')), ...(await look('target'))];
+        const lookAtRetired = async (): Promise<CreatedObject[]> => {
+          const record = { kind: 'database', where: 'source', name: 'the source' } as const;
+          if (retired === 'dropped') return [{ ...record, state: 'gone', why: 'dropped, as the plan says' }];
+          try {
+            return await look('source');
+          } catch (error) {
+            signal.throwIfAborted();
+            if (failureType(error) !== 'SourceUnavailable') throw error;
+            return [
+              { ...record, state: 'kept', why: 'not looked at: it does not answer since the command of the plan' },
+            ];
+          }
+        };
+        return [...(await (retired ? lookAtRetired() : look('source'))), ...(await look('target'))];
       }),
   };
 }

@@ -6,6 +6,7 @@ import type { SmokeTest, Validation } from '../../plan/postgres';
 import { runHttpSmoke } from '../application/probes';
 import type { PostgresDependencies } from '../dependencies';
 import { withHeartbeat } from '../heartbeat';
+import type { PostgresConnections } from './connection';
 import { quoteIdentifier, quoteQualified } from './identifier';
 import { askAny, askOne, planSession, sameAnswer, shown, type Answer } from './plan-query';
 import { timeQueries, type TimedQuery } from './query-times';
@@ -64,24 +65,7 @@ export function createValidationActivities({ connections }: PostgresDependencies
       smoke: SmokeTest[];
       side: 'source' | 'target';
     }): Promise<ValidationRecord[]> =>
-      withHeartbeat('smoke tests', async ({ signal, report }) => {
-        const records: ValidationRecord[] = [];
-        const runAll = async (session?: Client): Promise<void> => {
-          for (const test of smoke) {
-            report(`smoke test ${test.name}`);
-            if ('url' in test) records.push(await runHttpSmoke(test, httpTimeoutMs, signal));
-            else if (session) records.push(await smokeBySql(session, test, side));
-          }
-        };
-        if (smoke.every((test) => 'url' in test)) await runAll();
-        else
-          await connections.withSession(
-            scope[side],
-            { side, purpose: 'smoke tests', signal, settings: planSession },
-            runAll,
-          );
-        return records;
-      }),
+      withHeartbeat('smoke tests', (beat) => smokeTests(connections, { scope, smoke, side }, beat)),
 
     /** Times the plan's queries on the target: as fast as the baseline within `maxRegressionPercent`, or within `toleranceMilliseconds`. */
     comparePerformance: ({
@@ -112,7 +96,28 @@ export function createValidationActivities({ connections }: PostgresDependencies
   };
 }
 
-async function checkNotNull(
+/** SQL tests on the side's database, HTTP tests against the application. @throws when the database is lost */
+export async function smokeTests(
+  connections: PostgresConnections,
+  { scope, smoke, side }: { scope: PostgresScope; smoke: SmokeTest[]; side: 'source' | 'target' },
+  { signal, report }: { signal: AbortSignal; report?: (progress: string) => void },
+): Promise<ValidationRecord[]> {
+  const records: ValidationRecord[] = [];
+  const runAll = async (session?: Client): Promise<void> => {
+    for (const test of smoke) {
+      report?.(`smoke test ${test.name}`);
+      if ('url' in test) records.push(await runHttpSmoke(test, httpTimeoutMs, signal));
+      else if (session) records.push(await smokeBySql(session, test, side));
+    }
+  };
+  if (smoke.every((test) => 'url' in test)) await runAll();
+  else
+    await connections.withSession(scope[side], { side, purpose: 'smoke tests', signal, settings: planSession }, runAll);
+  return records;
+}
+
+/** NULLs in the columns that the plan names; what is not there is unverifiable. */
+export async function checkNotNull(
   target: Client,
   scope: PostgresScope,
   rules: Validation['notNull'],
@@ -194,7 +199,8 @@ function shortened(records: ValidationRecord[]): ValidationRecord[] {
   ];
 }
 
-async function checkAssertion(
+/** Against `expect`, or else against the source's answer. */
+export async function checkAssertion(
   assertion: Validation['assertions'][number],
   target: Client,
   source?: Client,

@@ -23,7 +23,7 @@ import { action, examples, type AddCommand, type Context } from './command';
 const answerWithinMs = 3_000;
 const pollMs = 150;
 
-interface Sending<Payload> {
+export interface Sending<Payload> {
   signal: SignalDefinition<[Payload]>;
   payload: Payload;
   /** Whether the status shows that it was taken. Without it, no refusal is enough. */
@@ -191,7 +191,8 @@ function wholeNumber(name: string, text: string, least: number): number {
   throw wrongCall(`${name} is "${text}", expected a whole number from ${least}.`);
 }
 
-async function send<Payload>(
+/** Sends it to a migration that runs, and says whether it was taken or refused, and why. */
+export async function send<Payload>(
   { terminal }: Context,
   id: string,
   json: boolean | undefined,

@@ -16,7 +16,9 @@ export function afterwards(journal: Journal): Section {
       table(['Action', 'Status', 'What was done'], actions(journal)),
       heading('Estimated against actual'),
       table(['Quantity', '>Estimated', '>Actual', '>Error'], estimates(journal)),
-      heading('Notes and lessons'),
+      heading('Lessons learned'),
+      ...lessons(journal),
+      heading('Notes'),
       ...notes(journal),
     ],
   };
@@ -33,12 +35,8 @@ function actions(journal: Journal): Text[][] {
       'this report: durations below, issues in the notes and in section 4',
     ],
     ['Schedule cleanup of source data (after 30-day retention)', ...retention(journal)],
-    [
-      'Document lessons learned',
-      journal.notes.length > 0 ? done('done') : open('for people'),
-      journal.notes.length > 0 ? 'see the notes below' : 'nobody has noted anything',
-    ],
-    ['Close incident channel when stable', open('for people'), 'cutover has no access to it'],
+    ['Document lessons learned', ...documented(journal)],
+    ['Close incident channel when stable', ...incidents(journal)],
   ];
 }
 
@@ -64,19 +62,63 @@ export function monitored(journal: Journal): [Text, Text] {
 }
 
 function errorRates(journal: Journal): [Text, Text] {
-  const { monitoring } = journal;
+  const { monitoring, baseline } = journal;
   if (!monitoring || monitoring.samples === 0)
     return [open('not measured'), 'the plan names no probes, or monitoring has not begun'];
+  const after = `${monitoring.errorRatePercent.toFixed(2)}% of ${formatCount(monitoring.samples)} samples after the switch`;
+  const before = baseline?.probes;
+  if (!before) return [done('measured'), `${after}; the rate before it is in your dashboards`];
+  const prometheus = monitoring.triggers?.find(({ name }) => name === 'prometheus');
+  const asked =
+    prometheus && baseline.prometheusValue !== undefined
+      ? `; Prometheus: ${baseline.prometheusValue} before, after: ${prometheus.last ?? 'not known'}`
+      : '';
+  const worse = monitoring.errorRatePercent > before.errorRatePercent;
   return [
-    done('measured'),
-    `${monitoring.errorRatePercent.toFixed(2)}% of ${formatCount(monitoring.samples)} samples after the switch; the rate before it is in your dashboards`,
+    worse ? warning('more than before') : done('no more than before'),
+    `${before.errorRatePercent.toFixed(2)}% of ${formatCount(before.samples)} probes before the migration, ${after}${asked}`,
   ];
 }
 
 function targetBackup(journal: Journal): [Text, Text] {
   const step = stepOf(journal, 'target-backup');
-  if (step) return [step.state === 'done' ? done('done') : failed(step.state), step.result ?? ''];
-  return [open('for people'), 'take the first backup of the target and restore it somewhere'];
+  const verified = stepOf(journal, 'verify-target-backup');
+  const planned = journal.plan.facts?.targetBackup;
+  if (!step && planned && journal.outcome !== 'rolled-back' && journal.outcome !== 'rejected')
+    return [pending(journal), `by ${planned}, after acceptance`];
+  if (!step) return [open('for people'), 'take the first backup of the target and restore it somewhere'];
+  const words = [step.result, verified?.result ?? verified?.failure].filter(Boolean).join('; ');
+  if (step.state !== 'done') return [failed(step.state), words];
+  if (verified?.state === 'done') return [done('verified'), words];
+  return verified?.state === 'running' ? [open('running'), words] : [warning('not verified'), words];
+}
+
+/** Whether anybody has noted a lesson. */
+export function documented({ lessons: noted = [], notes: own }: Journal): [Text, Text] {
+  if (noted.length > 0) return [done('done'), `${formatCount(noted.length)} below`];
+  return [
+    open('for people'),
+    own.length > 0 ? 'see the notes below; nobody has added any' : 'nobody has noted anything',
+  ];
+}
+
+/** Holds are what incidents leave here: stable is when nobody holds the source any more. */
+export function incidents({ holds = [], monitoring }: Journal): [Text, Text] {
+  const still = holds.filter(({ releasedAt }) => releasedAt === undefined);
+  if (still.length > 0)
+    return [open('held'), still.map(({ by, reason, at }) => `${by} since ${formatTime(at)}: ${reason}`).join('; ')];
+  const released = holds.map(
+    ({ by, reason, at, releasedAt }) => `${by}: ${reason} (${formatTime(at)} to ${formatTime(releasedAt)})`,
+  );
+  const breached = monitoring?.breaches.length ?? 0;
+  const seen = [
+    breached > 0 ? `${breached} breaches while it was watched` : 'no breach while it was watched',
+    released.length > 0 ? `holds, all released: ${released.join('; ')}` : 'nobody held the source',
+  ].join('; ');
+  return [
+    open('for people'),
+    monitoring ? `${seen}; cutover has no access to the channel` : 'cutover has no access to it',
+  ];
 }
 
 /** How long the source is kept, and what was decided about it. */
@@ -87,12 +129,37 @@ export function retention(journal: Journal): [Text, Text] {
   if (gate && gate.state !== 'open')
     return [
       done(gate.state),
-      [planned, `gate retire-source ${gate.state} ${formatTime(gate.closedAt)}; its data is never deleted by cutover`]
+      [
+        planned,
+        `gate retire-source ${gate.state} ${formatTime(gate.closedAt)}`,
+        ...retired(journal, gate.state),
+        ...lookedAt(journal),
+      ]
         .filter(Boolean)
         .join('; '),
     ];
-  if (journal.phase === 'retention') return [open('waiting'), planned];
+  if (journal.phase === 'retention') return [open('waiting'), [planned, ...lookedAt(journal)].join('; ')];
+  if (journal.phase === 'held') return [open('held'), [planned, ...lookedAt(journal)].join('; ')];
   return [pending(journal), planned || 'after the retention time of the plan'];
+}
+
+/** What was done with the source, by the steps that did it; a plan that says nothing has its data kept. */
+function retired(journal: Journal, state: string): string[] {
+  const steps = ['archive-source', 'verify-archive-source', 'drop-source', 'retire-command']
+    .map((id) => stepOf(journal, id))
+    .filter((step) => step !== undefined);
+  if (steps.length > 0) return steps.map((step) => `${step.title}: ${step.failure ?? step.result ?? step.state}`);
+  const planned = journal.plan.facts?.retire;
+  return [...(planned && state !== 'rejected' ? [planned] : []), 'its data is not deleted by cutover'];
+}
+
+function lookedAt({ looks = [] }: Journal): string[] {
+  if (looks.length === 0) return [];
+  const found = looks.filter((look) => look.found.length > 0).length;
+  const blind = looks.filter(({ failure }) => failure !== undefined).length;
+  return [
+    `looked for leftovers ${looks.length === 1 ? 'once' : `${looks.length} times`}: ${found === 0 ? 'nothing was found' : `found something ${found} times, see the notes`}${blind > 0 ? `; ${blind} times it could not be looked` : ''}`,
+  ];
 }
 
 /** What was expected against what happened; the error tells how far to trust the next estimate. */
@@ -152,7 +219,13 @@ export function movingMs(journal: Journal): number | undefined {
   return total;
 }
 
-/** What people and the migration noted. */
+/** What people want those after them to know. */
+export function lessons({ lessons: noted = [] }: Journal): Block[] {
+  if (noted.length === 0) return [paragraph(quiet('Nobody has noted any.'))];
+  return [list(noted.map(({ at, by, text }) => `${formatTime(at)}, ${by ?? 'unknown'}: ${text}`))];
+}
+
+/** What the migration noted, and what was tried again. */
 export function notes(journal: Journal): Block[] {
   const retried = journal.steps.filter(({ retries }) => retries > 0);
   const lines = [

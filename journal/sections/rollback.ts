@@ -2,8 +2,8 @@
 import { code, heading, list, paragraph, table, type Block, type Inline, type Section, type Text } from '../document';
 import { formatCount, formatMaybeMs, formatTime } from '../quantities';
 import { formatDurationMs } from '../../plan/duration';
-import { done, failed, isRollbackStep, open, quiet } from '../reading';
-import type { Journal, RollbackRecord, RollbackStepName, StepRecord } from '../types';
+import { done, failed, isRollbackStep, open, quiet, warning } from '../reading';
+import type { Journal, PlanFacts, RollbackRecord, RollbackStepName, StepRecord, TriggerRecord } from '../types';
 import { steps } from './execution';
 
 export function rollback(journal: Journal): Section {
@@ -23,7 +23,7 @@ export function rollback(journal: Journal): Section {
 
 function triggers(journal: Journal): Text[][] {
   const { monitoring, validation } = journal;
-  const limits = journal.plan.facts?.triggers ?? {
+  const limits: NonNullable<PlanFacts['triggers']> = journal.plan.facts?.triggers ?? {
     errorRatePercent: 1,
     slowdownPercent: 50,
     probes: 0,
@@ -42,11 +42,17 @@ function triggers(journal: Journal): Text[][] {
         : '–',
       probed ? verdict(probed.errorRatePercent > limits.errorRatePercent) : unseen,
     ],
+    ...(limits.prometheusMaxValue === undefined
+      ? []
+      : [watched(journal, 'prometheus', `Prometheus query > ${limits.prometheusMaxValue}`)]),
     [
       'Data integrity check fails',
       validation ? `${failing.length} of ${validation.length} validation checks` : '–',
       validation ? verdict(failing.length > 0) : open('not yet validated'),
     ],
+    ...(limits.integrity
+      ? [watched(journal, 'integrity', 'Data integrity check fails while the target is in use')]
+      : []),
     [
       `Performance degradation > ${limits.slowdownPercent}%`,
       slowdown === undefined ? '–' : `${slowdown.toFixed(1)}% against the baseline`,
@@ -65,7 +71,21 @@ function triggers(journal: Journal): Text[][] {
         : '–',
       probed ? verdict(probed.breaches.length > 0) : unseen,
     ],
+    ...(limits.smoke ? [watched(journal, 'smoke', 'Smoke test fails, repeated')] : []),
   ];
+}
+
+/** One trigger beside the error rate: how often it looked, how often that was too much, and how often it could not. */
+function watched(journal: Journal, name: TriggerRecord['name'], title: string): Text[] {
+  const needed = journal.plan.facts?.triggers?.breachesNeeded;
+  const condition = needed === undefined || needed === 1 ? title : `${title}, ${needed} times in a row`;
+  const seen = journal.monitoring?.triggers?.find((trigger) => trigger.name === name);
+  if (!seen)
+    return [condition, '–', open(journal.endedAt || journal.monitoring ? 'not looked at' : 'not yet monitored')];
+  const { looks, bad, unknown, last, breached } = seen;
+  const unsure = unknown > 0 ? `, ${formatCount(unknown)} could not be made` : '';
+  const words = `${formatCount(bad)} of ${formatCount(looks)} looks${unsure}${last ? `; last: ${last}` : ''}`;
+  return [condition, words, !breached && unknown === looks ? warning('never known') : verdict(breached)];
 }
 
 /** Whether a trigger's limit was passed. */

@@ -8,12 +8,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';
+import { measureErrorRate } from '../../activities/application/error-rate';
 import { createFileStore } from '../../activities/artifacts/file-store';
 import type { PostgresDependencies } from '../../activities/dependencies';
 import { PostgresConnections } from '../../activities/postgres/connection';
 import { createLossActivities } from '../../activities/postgres/loss';
 import { createMonitorActivities, type WatchRequest, type WatchResult } from '../../activities/postgres/monitor';
-import { addRound, initialState, parseState, windowRateOf } from '../../activities/postgres/monitor-window';
+import {
+  addLook,
+  addRound,
+  initialState,
+  parseState,
+  triggersOf,
+  windowRateOf,
+} from '../../activities/postgres/monitor-window';
 import type { PostgresScope } from '../../activities/postgres/scope';
 import { startPostgres, type PostgresServer } from '../../local/postgres-server';
 
@@ -126,6 +134,143 @@ describe('watching the target', () => {
     const queries = [{ name: 'gone', sql: 'select 1 from public.gone' }];
     const seen = await watch(request(60, { queries, baseline: [{ name: 'gone', medianMs: 5 }] }));
     expect(seen.breaches[0]).toContain('last: query gone: relation "public.gone" does not exist');
+  });
+
+  describe('by the trigger of', () => {
+    /** Stands in for Prometheus' instant query API. */
+    let prometheus: Server;
+    let answer: object | string;
+    let asked: { url: string; authorization?: string } | undefined;
+    const vector = (...values: string[]) => ({
+      status: 'success',
+      data: { resultType: 'vector', result: values.map((value) => ({ metric: {}, value: [1, value] })) },
+    });
+    const trigger = () => ({
+      prometheus: {
+        url: `http://127.0.0.1:${(prometheus.address() as AddressInfo).port}/prom/`,
+        query: 'rate(errors[5m])',
+        token: { env: 'PROMETHEUS_TOKEN' },
+        maxValue: 5,
+      },
+    });
+    const watchBy = (given: WatchRequest) =>
+      createMonitorActivities({ ...dependencies, environment: { PROMETHEUS_TOKEN: 'verysecret' } }).watchTarget(given);
+
+    beforeAll(async () => {
+      prometheus = createServer((incoming, response) => {
+        asked = { url: incoming.url ?? '', authorization: incoming.headers.authorization };
+        response.writeHead(200).end(typeof answer === 'string' ? answer : JSON.stringify(answer));
+      }).listen(0, '127.0.0.1');
+      await once(prometheus, 'listening');
+    });
+    afterAll(() => void prometheus.close());
+
+    it('Prometheus: fires for values that are too high so many times in a row, and not for others', async () => {
+      answer = vector('4.9');
+      const fine = await watchBy(request(0.5, {}, trigger()));
+      expect(fine).toMatchObject({
+        errors: 0,
+        endedBy: 'time',
+        triggers: [{ name: 'prometheus', bad: 0, unknown: 0 }],
+      });
+      expect(asked).toEqual({
+        url: '/prom/api/v1/query?query=rate%28errors%5B5m%5D%29',
+        authorization: 'Bearer verysecret',
+      });
+      answer = { status: 'success', data: { resultType: 'scalar', result: [1, '7.25'] } };
+      const high = await watchBy(request(60, {}, { ...trigger(), breachesNeeded: 3 }));
+      expect(high).toMatchObject({
+        endedBy: 'breach',
+        triggers: [{ name: 'prometheus', looks: 3, bad: 3, breached: true }],
+      });
+      expect(high.breaches).toEqual(['the Prometheus query gave 7.25, more than 5']);
+    });
+
+    it.each([
+      ['no sample', vector(), 'gave 0 samples'],
+      ['several samples', vector('1', '2'), 'gave 2 samples'],
+      ['NaN', vector('NaN'), 'gave NaN, which is no number'],
+      ['another shape', '<html>', 'neither a scalar nor a vector'],
+    ])('Prometheus: %s is an error of the watch, never fine', async (_what, given, words) => {
+      answer = given;
+      const seen = await watchBy(request(60, {}, trigger()));
+      expect(seen.endedBy).toBe('breach');
+      expect(seen.breaches[0]).toContain(words);
+      expect(seen.triggers).toMatchObject([{ name: 'prometheus', bad: 0, breached: false }]);
+    });
+
+    it('the baseline has measured the same before, so that the report can compare', async () => {
+      const { signal } = new AbortController();
+      const environment = { PROMETHEUS_TOKEN: 'verysecret' };
+      const before = () =>
+        measureErrorRate(
+          { probes: [{ name: 'home', url: url() }], interval: '50ms', ...trigger() },
+          { environment, signal },
+        );
+      answer = vector('0.5');
+      expect(await before()).toEqual({
+        probes: { samples: 20, errors: 0, errorRatePercent: 0 },
+        prometheusValue: 0.5,
+      });
+      healthy = false;
+      answer = vector('NaN');
+      expect(await before()).toEqual({ probes: { samples: 20, errors: 20, errorRatePercent: 100 } });
+    });
+
+    it('integrity: fires for a wrong answer and for NULLs where none may be, not for right ones', async () => {
+      const integrity = [{ name: 'a hundred orders', sql: 'select count(*) >= 100 from orders', expect: 't' }];
+      const declared = {
+        notNull: [{ table: 'public.orders', columns: ['id'] }],
+        assertions: [
+          { name: 'no quiet ones', sql: 'select count(*) from quiet', expect: '0' },
+          { name: 'compared with the source only', sql: 'select 1' },
+        ],
+        smoke: [],
+      };
+      const fine = await watch(request(0.5, { declared }, { integrity, integrityInterval: '50ms' }));
+      expect(fine).toMatchObject({ errors: 0, endedBy: 'time', triggers: [{ name: 'integrity', bad: 0 }] });
+      expect(fine.triggers?.[0]?.last).toBe('3 of 3 passed');
+      await shop.query('insert into public.quiet values (1); insert into public.orders (id) values (null)');
+      const wrong = await watch(request(60, { declared }, { integrity, integrityInterval: '5m' }));
+      await shop.query('delete from public.quiet; delete from public.orders where id is null');
+      expect(wrong.endedBy).toBe('breach');
+      expect(wrong.triggers).toMatchObject([{ name: 'integrity', looks: 2, bad: 2 }]);
+      expect(wrong.breaches[0]).toMatch(
+        /2 of 3 failed: not null: public.orders.id, 1 NULLs; assertion: no quiet ones, 1/,
+      );
+      const without = await watch(request(0.3, { declared }, { declaredChecks: false }));
+      expect(without.triggers).toBeUndefined();
+    });
+
+    it('integrity: a check that cannot be made is an error of the watch, never fine', async () => {
+      const integrity = [{ name: 'gone', sql: 'select 1 from public.gone', expect: '1' }];
+      const seen = await watch(request(60, {}, { integrity, integrityInterval: '50ms', probes: [] }));
+      expect(seen.breaches[0]).toContain('could not be looked at: assertion: gone');
+      expect(seen.triggers?.[0]).toMatchObject({ bad: 0, breached: false });
+    });
+
+    it('smoke tests: fires when they fail now, not when they pass or are not repeated', async () => {
+      const declared = { notNull: [], assertions: [], smoke: [{ name: 'home', url: url(), expectStatus: 200 }] };
+      const triggers = { probes: [], smoke: true, smokeInterval: '100ms' };
+      const fine = await watch(request(0.5, { declared }, triggers));
+      expect(fine).toMatchObject({ endedBy: 'time', triggers: [{ name: 'smoke', bad: 0 }] });
+      healthy = false;
+      const broken = await watch(request(60, { declared }, triggers));
+      expect(broken.breaches).toEqual(['smoke tests: 1 of 1 failed: smoke: home, status 503, expected 200']);
+      expect(broken.triggers).toMatchObject([{ name: 'smoke', bad: 2 }]);
+      const unwatched = await watch(request(0.3, { declared }, { ...triggers, smoke: false }));
+      expect(unwatched).toMatchObject({ endedBy: 'time', breaches: [] });
+    });
+
+    it('query times: one slow measurement is no breach where the next is fast', () => {
+      const slow = { verdict: 'bad', said: 'slow' } as const;
+      let state = addLook(initialState, 'slowdown', slow);
+      expect(triggersOf(state, 2)).toMatchObject([{ breached: false }]);
+      state = addLook(state, 'slowdown', { verdict: 'unknown', said: 'lost' });
+      expect(triggersOf(addLook(state, 'slowdown', slow), 2)).toMatchObject([{ breached: true, unknown: 1 }]);
+      state = addLook(state, 'slowdown', { verdict: 'fine', said: 'fast' });
+      expect(triggersOf(addLook(state, 'slowdown', slow), 2)).toMatchObject([{ breached: false, bad: 2 }]);
+    });
   });
 
   it('goes on counting where the attempt before it stopped, and begins anew from a heartbeat of another shape', async () => {

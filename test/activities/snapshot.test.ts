@@ -112,6 +112,17 @@ describe('a snapshot by pg_dump', () => {
     expect(await scratchDatabases()).toEqual([]);
   });
 
+  it('is taken of the target as well, and proved, without a look at the source', async () => {
+    const swapped = { ...scope, source: { env: 'NOWHERE' }, target: scope.source };
+    const taken = await activities().takeSnapshot({ scope: swapped, snapshot: dump, name, side: 'target' });
+    const verify = { scope: swapped, snapshot: dump, result: taken, side: 'target' } as const;
+    const verified = await activities().verifySnapshot({ ...verify, scratch: { env: 'SCRATCH' } });
+    expect(verified.method).toBe('restore');
+    await expect(activities().verifySnapshot({ ...verify, scratch: { env: 'SAME' } })).rejects.toThrow(
+      'Point rehearsal.target at a server of its own',
+    );
+  });
+
   it('is restored without its subscriptions, which would begin to replicate', async () => {
     await admin.query(
       `create subscription feed connection 'dbname=nowhere' publication p with (connect = false, slot_name = none)`,

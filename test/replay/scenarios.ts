@@ -1,6 +1,14 @@
 // One scenario for each path through the runbook whose history is recorded. A migration that waits for weeks must survive a new
 // release of this code: its history is replayed against the code of today.
-import { approveSignal, recopySignal, retrySignal, rejectSignal, rollbackSignal } from '../../workflows/messages';
+import {
+  approveSignal,
+  holdSignal,
+  recopySignal,
+  releaseSignal,
+  retrySignal,
+  rejectSignal,
+  rollbackSignal,
+} from '../../workflows/messages';
 import { gateOpen, phaseIs, until, type MigrationHandle, type Rig } from '../fixtures/workflow-rig';
 
 /** Drives a migration to where its history is worth keeping; it may still be running then. */
@@ -63,6 +71,31 @@ export const scenarios: Record<string, Scenario> = {
     await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
     await until(handle, ({ loss }) => loss !== undefined);
     await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails', words: 'lose 42 writes' });
+    await handle.result();
+    return handle;
+  },
+  'big-bang-held-while-kept': async ({ start }) => {
+    const handle = await start({
+      gates: { start: 'auto', cutover: 'auto', accept: 'auto' },
+      retainSource: '1s',
+      afterwards: { lookEvery: '400ms' },
+    });
+    await until(handle, gateOpen('retire-source'), 60_000);
+    await handle.signal(holdSignal, { by: 'anna', reason: 'incident 4711' });
+    await until(handle, phaseIs('held'), 60_000);
+    await handle.signal(releaseSignal, { by: 'anna' });
+    await approve(handle, 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'big-bang-retired-in-parts': async ({ start }) => {
+    const handle = await start({
+      gates: { start: 'auto', cutover: 'auto', accept: 'auto', 'retire-source': 'auto' },
+      afterwards: { targetBackup: { kind: 'pg_dump' } },
+      retire: { archive: true, drop: true, command: ['stop-instance'] },
+    });
+    await until(handle, gateOpen('drop-source'), 60_000);
+    await handle.signal(approveSignal, { gate: 'drop-source', by: 'anna', reason: 'drop orders' });
     await handle.result();
     return handle;
   },

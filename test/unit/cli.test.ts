@@ -119,6 +119,9 @@ describe('a wrong call ends with exit code 2', () => {
     [['report', 'orders', '--format', 'pdf'], 'Allowed choices are md, html, json'],
     [['tune', 'orders'], 'Give --lanes, --max-bytes-per-second, or both.'],
     [['tune', 'orders', '--lanes', 'many'], '--lanes is "many", expected a whole number from 1'],
+    [['hold', 'orders', '--by', 'anna'], "required option '--reason <why>' not specified"],
+    [['release', 'orders'], "required option '--by <name>' not specified"],
+    [['note', 'orders', '--by', 'anna'], "missing required argument 'text'"],
     [['dev', '--port', 'x'], 'Expected a port from 1 to 65535.'],
   ])('%j', async (argv, message) => {
     const { code, error } = await cutover(argv);
@@ -165,6 +168,9 @@ it.each([
   'pause',
   'resume',
   'tune',
+  'hold',
+  'release',
+  'note',
   'cancel',
   'report',
   'list',

@@ -105,6 +105,18 @@ describe('a plan', () => {
     expect(message).not.toContain('hunter2');
   });
 
+  it('drops a source only after an archive, and never by itself', () => {
+    const wrong = (rest: object): string => issuesOf({ ...least, ...rest });
+    expect(wrong({ retire: { archive: true, drop: true } })).toBe('');
+    expect(wrong({ retire: 'reopen' })).toBe('');
+    expect(wrong({ retire: { drop: true } })).toMatch(/plan.retire.archive: found .*expected true together with drop/);
+    expect(wrong({ retire: {} })).toContain('at least one of archive, drop and command');
+    expect(wrong({ retire: 'delete' })).toContain('plan.retire: found "delete"');
+    const auto = 'with drop-source not "auto"';
+    expect(wrong({ retire: { archive: true, drop: true }, gates: 'auto' })).toContain(auto);
+    expect(wrong({ retire: { archive: true, drop: true }, gates: { 'drop-source': 'auto' } })).toContain(auto);
+  });
+
   it('has a JSON Schema in the repository that is what the code says', () => {
     expect(readFileSync(join(__dirname, '..', '..', 'plan', 'postgres-plan.schema.json'), 'utf8')).toBe(
       postgresPlanJsonSchema(),

@@ -273,3 +273,63 @@ describe('text of people and databases in the report', () => {
     expect(tableRows(report, '| Table | Rows | Bytes |')[0]?.[0]).toBe('``public.a\\|b`c``');
   });
 });
+
+describe('what came after the switch', () => {
+  const journal = completedJournal();
+  journal.baseline = {
+    ...(journal.baseline ?? { measuredAt: journal.startedAt, databaseBytes: 0, tables: 0, rows: '0', connections: 0 }),
+    probes: { samples: 20, errors: 1, errorRatePercent: 5 },
+    prometheusValue: 0.5,
+  };
+  journal.plan.facts = {
+    ...journal.plan.facts,
+    triggers: {
+      errorRatePercent: 1,
+      slowdownPercent: 50,
+      probes: 1,
+      intervalMs: 1_000,
+      windowMs: 10_000,
+      breachesNeeded: 2,
+      prometheusMaxValue: 2,
+      integrity: 3,
+      smoke: 1,
+    },
+  };
+  journal.monitoring = {
+    samples: 100,
+    errors: 1,
+    errorRatePercent: 1,
+    breaches: [],
+    triggers: [
+      { name: 'prometheus', looks: 50, bad: 0, unknown: 1, last: '0.7, at most 2 is allowed', breached: false },
+      { name: 'integrity', looks: 2, bad: 0, unknown: 2, last: 'could not be looked at', breached: false },
+    ],
+  };
+  journal.holds = [{ by: 'anna', reason: 'incident 4711', at: journal.startedAt, releasedAt: journal.startedAt }];
+  journal.lessons = [{ at: journal.startedAt, by: 'ben', text: 'build the index first' }];
+  const report = renderReport(journal);
+  const row = (header: string, title: string): string[] | undefined =>
+    tableRows(report, header).find(([cell]) => cell?.startsWith(title));
+
+  it('shows each trigger with what it saw; one that never could look is not called fine', () => {
+    const trigger = (title: string) => row('| Trigger |', title);
+    expect(trigger('Prometheus query')).toEqual([
+      'Prometheus query > 2, 2 times in a row',
+      '0 of 50 looks, 1 could not be made; last: 0.7, at most 2 is allowed',
+      '✔ within',
+    ]);
+    expect(trigger('Data integrity check fails while')?.[2]).toBe('! never known');
+    expect(trigger('Smoke test fails')?.[2]).toBe('○ not looked at');
+  });
+
+  it('compares the error rates before and after, and prints holds and lessons', () => {
+    const action = (title: string) => row('| Action |', title);
+    expect(action('Compare error rates')?.slice(1)).toEqual([
+      '✔ no more than before',
+      '5.00% of 20 probes before the migration, 1.00% of 100 samples after the switch; Prometheus: 0.5 before, after: 0.7, at most 2 is allowed',
+    ]);
+    expect(action('Document lessons learned')).toEqual(['Document lessons learned', '✔ done', '1 below']);
+    expect(action('Close incident channel')?.[2]).toContain('holds, all released: anna: incident 4711');
+    expect(report).toMatch(/### Lessons learned\s+- .*, ben: build the index first/);
+  });
+});

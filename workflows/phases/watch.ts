@@ -1,6 +1,8 @@
-// After the switch, for every migration: watch the new side, let people accept it, keep the source for as long as the plan says.
+// After the switch, for every migration: watch the new side, and let people accept it.
+import type { Journal, TriggerRecord } from '../../journal/types';
 import { parseDurationMs, formatDurationMs } from '../../plan/duration';
 import { Interrupted } from '../runbook';
+import { describeTriggers, mergeTriggers } from './triggers';
 import { needed, type Migration } from './migration';
 import { recordsEvidence } from './proof';
 
@@ -14,6 +16,8 @@ export interface Seen {
   errorRatePercent: number;
   slowdownPercent?: number;
   breaches: string[];
+  /** What each trigger beside the error rate saw. */
+  triggers?: TriggerRecord[];
 }
 
 /** How one kind of migration watches. */
@@ -44,12 +48,20 @@ export async function monitor(migration: Migration, watch: Watch, round = 1): Pr
     const breaches = await watchUntil(migration, watch, until, `${round}${look === 1 ? '' : `-${look}`}`);
     if (breaches.length === 0) return;
     if (watch.lossless?.()) throw new Interrupted('way-back', `rolled back by a trigger: ${breaches.join('; ')}`);
-    await runbook.insist('continue-after-breach', [...breaches, watch.loses]);
+    await runbook.insist('continue-after-breach', [...breaches, ...figuresOf(migration), watch.loses]);
     // The same breach would be seen again at once: a new look after ever more of the window.
     const pauseMs = watch.windowMs * 2 ** Math.min(look - 1, 10);
     if (runbook.now().getTime() + pauseMs >= until.getTime()) return;
     await runbook.wait(() => false, 'Until the target is watched again', pauseMs);
   }
+}
+
+/** What people decide by, whichever trigger it was. */
+function figuresOf({ runbook }: Migration): string[] {
+  const { monitoring } = runbook.journal;
+  if (!monitoring) return [];
+  const { samples, errors, errorRatePercent, triggers } = monitoring;
+  return [`all in all ${errors} errors in ${samples} samples, ${errorRatePercent} %`, ...describeTriggers(triggers)];
 }
 
 async function watchUntil({ runbook }: Migration, { look }: Watch, until: Date, round: string): Promise<string[]> {
@@ -69,13 +81,19 @@ async function watchUntil({ runbook }: Migration, { look }: Watch, until: Date, 
     },
   );
   if (!seen) return [];
-  const before = journal.monitoring ?? { samples: 0, errors: 0, errorRatePercent: 0, breaches: [] };
+  const before: NonNullable<Journal['monitoring']> = journal.monitoring ?? {
+    samples: 0,
+    errors: 0,
+    errorRatePercent: 0,
+    breaches: [],
+  };
   journal.monitoring = {
     samples: before.samples + seen.samples,
     errors: before.errors + seen.errors,
     errorRatePercent: seen.errorRatePercent,
     slowdownPercent: seen.slowdownPercent,
     breaches: [...before.breaches, ...seen.breaches].slice(0, breachesListed),
+    ...mergeTriggers(before.triggers, seen.triggers),
   };
   return seen.breaches;
 }
@@ -92,6 +110,7 @@ export async function accept(migration: Migration, watch: Watch): Promise<void> 
         ? `watched for ${plan.monitor}: ${monitoring.samples} samples, ${monitoring.errors} errors`
         : 'the watch was skipped',
       ...(monitoring?.breaches ?? []).map((breach) => `BREACH: ${breach}`),
+      ...describeTriggers(monitoring?.triggers),
       `${watch.downtimeWords} ${formatDurationMs(downtime?.durationMs ?? 0)}`,
       ...watch.evidence(),
     ];
@@ -101,21 +120,4 @@ export async function accept(migration: Migration, watch: Watch): Promise<void> 
     );
     await monitor(migration, watch, round + 1);
   }
-}
-
-/**
- * Keeps the source for the retention time, then asks whether it may be retired.
- * @param words how it is kept: "fenced"
- * @param evidence what retiring means
- */
-export async function retain(
-  { runbook, plan }: Migration,
-  words: string,
-  evidence: string,
-): Promise<'approved' | 'rejected'> {
-  runbook.phase('retention');
-  const retentionMs = needed(parseDurationMs(plan.retainSource), 'retainSource');
-  await runbook.wait(() => false, `The source is kept, ${words}, for ${plan.retainSource}`, retentionMs);
-  runbook.phase('retire');
-  return runbook.ask('retire-source', [`the source was kept for ${plan.retainSource}`, evidence]);
 }

@@ -14,7 +14,7 @@ import { removeStreams, startStreaming } from '../phases/postgres/cdc/streaming'
 import { goBackWithoutLoss, inUse, requestWayBack } from '../phases/postgres/cdc/window';
 import type { PostgresMigration } from '../phases/postgres/migration';
 import { prepareTarget } from '../phases/postgres/prepare';
-import { retainSource } from '../phases/postgres/watch';
+import { retainSource } from '../phases/postgres/retire';
 import { goBack, onTarget } from '../phases/postgres/way-back';
 import type { WayBack } from '../phases/way-back';
 import { Interrupted, type StepOptions } from '../runbook';

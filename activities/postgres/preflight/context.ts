@@ -1,8 +1,9 @@
 // What the checks look with: one read-only session on each side with time limits, and the facts that several of them need,
 // read once. A side that cannot be reached has no session, and says why.
 import type { Client, QueryResultRow } from 'pg';
-import type { CdcSettings, Snapshot, Validation } from '../../../plan/postgres';
+import type { Afterwards, CdcSettings, RollbackTriggers, Snapshot, Validation } from '../../../plan/postgres';
 import type { ConnectionReference } from '../../../plan/reference';
+import type { Retire } from '../../../plan/retire';
 import type { PostgresDependencies } from '../../dependencies';
 import { postgresFailure } from '../errors';
 import type { PostgresScope } from '../scope';
@@ -18,6 +19,10 @@ export interface PreflightInput {
   snapshot: Snapshot;
   validation: Validation;
   rehearsal?: { source: ConnectionReference; target: ConnectionReference };
+  /** What is asked for after the switch. */
+  triggers?: RollbackTriggers;
+  afterwards?: Afterwards;
+  retire?: Retire;
   /** For the strategy `cdc`; without it the plan's defaults. How the servers reach each other is in `scope.links`. */
   cdc?: CdcSettings;
   /** For the strategy `cdc`; without it, that the way back is streamed. */
@@ -41,7 +46,7 @@ export class CheckContext {
 
   constructor(
     readonly input: PreflightInput,
-    readonly dependencies: PostgresDependencies,
+    readonly dependencies: PostgresDependencies & { environment?: NodeJS.ProcessEnv },
     readonly signal: AbortSignal,
   ) {}
 

@@ -4,6 +4,7 @@ import type { Check } from '../../../journal/types';
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
 import { activityChecks } from './activity';
+import { afterwardsChecks, afterwardsChecksFor } from './afterwards';
 import { runChecks, type PreflightCheck } from './check';
 import { carriedApartChecks } from './carried-apart';
 import { clusterChecks } from './cluster';
@@ -51,9 +52,11 @@ const families: PreflightCheck[][] = [
 ];
 
 /** Names of all checks of all strategies, as waivers use them. */
-export const preflightCheckNames: readonly string[] = [...families.flat(), ...replicationChecks].map(
-  ({ name }) => name,
-);
+export const preflightCheckNames: readonly string[] = [
+  ...families.flat(),
+  ...afterwardsChecks,
+  ...replicationChecks,
+].map(({ name }) => name);
 
 export function createPreflightActivities(dependencies: PostgresDependencies) {
   return {
@@ -68,7 +71,11 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
         const context = new CheckContext(input, dependencies, signal);
         try {
           await context.connect();
-          const battery = [...families.flat(), ...(streams(context) ? replicationChecks : [])];
+          const battery = [
+            ...families.flat(),
+            ...afterwardsChecksFor(context),
+            ...(streams(context) ? replicationChecks : []),
+          ];
           const checks = await runChecks(battery, context, input.waivers);
           const facts = await gatherFacts(context);
           await context.requireStillThere();

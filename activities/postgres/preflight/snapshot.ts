@@ -22,8 +22,7 @@ async function snapshotPossible(context: CheckContext): Promise<Finding> {
   }
   if (snapshot.kind === 'rds') return rdsPossible(snapshot, context);
   const programs = [snapshot.command[0], snapshot.verify?.[0]].filter((program) => program !== undefined);
-  const missing: string[] = [];
-  for (const program of programs) if (!(await executable(program))) missing.push(program);
+  const missing = await missingPrograms(programs);
   if (missing.length === 0)
     return pass(`by ${listed(programs)}${snapshot.verify ? '' : '; the plan names no command that verifies it'}`);
   return {
@@ -61,6 +60,13 @@ async function rdsPossible(snapshot: RdsSnapshot, context: CheckContext): Promis
   } finally {
     service.close();
   }
+}
+
+/** Those that this worker cannot run. */
+export async function missingPrograms(programs: string[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const program of programs) if (!(await executable(program))) missing.push(program);
+  return missing;
 }
 
 async function executable(program: string): Promise<boolean> {

@@ -55,6 +55,7 @@ async function queries(context: CheckContext): Promise<Finding> {
   const all = [
     ...performance.queries.map(({ name, sql }) => ({ what: `performance query "${name}"`, sql })),
     ...assertions.map(({ name, sql }) => ({ what: `assertion "${name}"`, sql })),
+    ...(context.input.triggers?.integrity ?? []).map(({ name, sql }) => ({ what: `integrity check "${name}"`, sql })),
     ...smoke.flatMap((test) => ('sql' in test ? [{ what: `smoke test "${test.name}"`, sql: test.sql }] : [])),
   ];
   const wrong: string[] = [];
@@ -72,7 +73,7 @@ async function queries(context: CheckContext): Promise<Finding> {
     outcome: 'fail',
     found: listed(wrong, '; '),
     expected: 'one statement each; tables outside of public with their schema',
-    fix: 'correct the queries in plan.validation',
+    fix: 'correct the queries in plan.validation and plan.rollbackTriggers.integrity',
   };
 }
 

@@ -26,9 +26,16 @@ export function commandEnvironment(
  */
 export async function runCommand(
   command: string[],
-  options: { environment: Record<string, string>; timeoutMs: number; signal: AbortSignal },
+  options: {
+    environment: Record<string, string>;
+    timeoutMs: number;
+    signal: AbortSignal;
+    /** The section of the plan that it is of. */
+    section?: string;
+  },
 ): Promise<string> {
   const [program, ...args] = command;
+  const { section = 'snapshot' } = options;
   const inTime = AbortSignal.timeout(options.timeoutMs);
   try {
     const { exitCode, stdout, stderr } = await runTool(program ?? '', args, {
@@ -38,14 +45,14 @@ export async function runCommand(
     if (exitCode === 0) return tail(stdout, 2_000);
     throw failure(
       'PreconditionFailed',
-      `The command ${program} of the plan's snapshot ended with exit code ${exitCode}: ${tail(stderr || stdout) || 'it said nothing'}. Run it by hand on the worker, mend it, then retry.`,
+      `The command ${program} of the plan's ${section} ended with exit code ${exitCode}: ${tail(stderr || stdout) || 'it said nothing'}. Run it by hand on the worker, mend it, then retry.`,
     );
   } catch (error) {
     options.signal.throwIfAborted();
     if (inTime.aborted)
       throw failure(
         'PreconditionFailed',
-        `The command ${program} of the plan's snapshot was ended after ${options.timeoutMs} ms, its time limit. Raise snapshot.timeout or find out why it takes so long, then retry.`,
+        `The command ${program} of the plan's ${section} was ended after ${options.timeoutMs} ms, its time limit. Raise ${section}.timeout or find out why it takes so long, then retry.`,
       );
     if (
       typeof error === 'object' &&
@@ -55,7 +62,7 @@ export async function runCommand(
     ) {
       throw failure(
         'PreconditionFailed',
-        `The command ${program} of the plan's snapshot cannot be run on this worker (${error.code}). Install it on every worker, then retry.`,
+        `The command ${program} of the plan's ${section} cannot be run on this worker (${error.code}). Install it on every worker, then retry.`,
       );
     }
     throw error;

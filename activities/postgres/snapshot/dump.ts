@@ -1,5 +1,5 @@
-// A complete pg_dump archive of the source, straight into the artifact store, with the exact row counts of the very
-// snapshot that it holds: so a restored copy can be compared exactly although the source goes on living.
+// A complete pg_dump archive of one side, straight into the artifact store, with the exact row counts of the very
+// snapshot that it holds: so a restored copy can be compared exactly although the database goes on living.
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Client } from 'pg';
@@ -24,63 +24,59 @@ export interface SnapshotProgress {
 
 const pollMs = 1_000;
 
-/** @throws PreconditionFailed without pg_dump or with a full artifact directory; SourceUnavailable; AuthDenied */
-export async function dumpSource(
+/** @throws PreconditionFailed without pg_dump or with a full artifact directory; SourceUnavailable or TargetUnavailable; AuthDenied */
+export async function dumpDatabase(
   { connections, tools, artifacts }: PostgresDependencies,
   scope: PostgresScope,
-  name: string,
+  { name, side }: { name: string; side: 'source' | 'target' },
   { signal, report }: Beat<SnapshotProgress>,
 ): Promise<{ artifact: ArtifactReference; counts: ArtifactReference }> {
   const { pgDump } = tools;
   if (!pgDump)
     throw failure(
       'PreconditionFailed',
-      'There is no pg_dump on this worker for the snapshot of the source. Install the PostgreSQL client tools on every worker, then retry.',
+      `There is no pg_dump on this worker for the snapshot of the ${side}. Install the PostgreSQL client tools on every worker, then retry.`,
     );
   const applicationName = snapshotApplicationName(scope.migration);
-  const environment = { ...(await connections.toolEnvironment(scope.source)), PGAPPNAME: applicationName };
-  return connections.withSession(
-    scope.source,
-    { side: 'source', purpose: 'snapshot counts', signal },
-    async (session) => {
-      await endOrphans(session, applicationName);
-      await session.query('begin isolation level repeatable read read only');
-      const { rows } = await session.query<{ id: string; bytes: string }>(
-        'select pg_export_snapshot() as id, pg_database_size(current_database()) as bytes',
-      );
-      const { id = '', bytes = '0' } = rows[0] ?? {};
-      const args = [
-        '--format=custom',
-        '--compress=1',
-        '--no-password',
-        '--lock-wait-timeout=60s',
-        '--quote-all-identifiers',
-        `--snapshot=${id}`,
-      ];
-      const dump = artifacts.put(scope.migration, `${name}.dump`, async (path) => {
-        const polling = pollSize(path, Number(bytes), report);
-        try {
-          const { exitCode, stderr } = await runTool(pgDump, [...args, `--file=${path}`], { environment, signal });
-          if (exitCode === 0) return;
-          // The store knows how to say that its disk is full.
-          if (/no space left on device|disk quota exceeded/i.test(stderr))
-            throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
-          throw toolFailure('pg_dump', 'source', exitCode, stderr);
-        } finally {
-          clearInterval(polling);
-        }
-      });
-      // Settled together: the snapshot lives as long as this session's transaction.
-      const [dumped, counted] = await Promise.allSettled([dump, countRows(session, scope)]);
-      if (dumped.status === 'rejected') throw dumped.reason;
-      if (counted.status === 'rejected') throw counted.reason;
-      const counts = await artifacts.put(scope.migration, `${name}.counts.json`, JSON.stringify(counted.value));
-      return { artifact: dumped.value, counts };
-    },
-  );
+  const environment = { ...(await connections.toolEnvironment(scope[side])), PGAPPNAME: applicationName };
+  return connections.withSession(scope[side], { side, purpose: 'snapshot counts', signal }, async (session) => {
+    await endOrphans(session, applicationName);
+    await session.query('begin isolation level repeatable read read only');
+    const { rows } = await session.query<{ id: string; bytes: string }>(
+      'select pg_export_snapshot() as id, pg_database_size(current_database()) as bytes',
+    );
+    const { id = '', bytes = '0' } = rows[0] ?? {};
+    const args = [
+      '--format=custom',
+      '--compress=1',
+      '--no-password',
+      '--lock-wait-timeout=60s',
+      '--quote-all-identifiers',
+      `--snapshot=${id}`,
+    ];
+    const dump = artifacts.put(scope.migration, `${name}.dump`, async (path) => {
+      const polling = pollSize(path, Number(bytes), report);
+      try {
+        const { exitCode, stderr } = await runTool(pgDump, [...args, `--file=${path}`], { environment, signal });
+        if (exitCode === 0) return;
+        // The store knows how to say that its disk is full.
+        if (/no space left on device|disk quota exceeded/i.test(stderr))
+          throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
+        throw toolFailure('pg_dump', side, exitCode, stderr);
+      } finally {
+        clearInterval(polling);
+      }
+    });
+    // Settled together: the snapshot lives as long as this session's transaction.
+    const [dumped, counted] = await Promise.allSettled([dump, countRows(session, scope)]);
+    if (dumped.status === 'rejected') throw dumped.reason;
+    if (counted.status === 'rejected') throw counted.reason;
+    const counts = await artifacts.put(scope.migration, `${name}.counts.json`, JSON.stringify(counted.value));
+    return { artifact: dumped.value, counts };
+  });
 }
 
-/** By which the pg_dump of one migration is known on the source; a name of the server has room for 63 bytes. */
+/** By which the pg_dump of one migration is known on the server; a name of the server has room for 63 bytes. */
 export function snapshotApplicationName(migration: string): string {
   return `${applicationNamePrefix} snapshot ${createHash('sha256').update(migration).digest('hex').slice(0, 16)}`;
 }

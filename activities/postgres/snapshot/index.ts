@@ -11,7 +11,7 @@ import { runTool } from '../client-tools';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
 import { commandEnvironment, runCommand } from './command';
-import { dumpSource, type SnapshotProgress } from './dump';
+import { dumpDatabase, type SnapshotProgress } from './dump';
 import { takeRdsSnapshot, verifyRdsSnapshot, type RdsProgress, type RdsSnapshotReference } from './rds';
 import { restoreToScratch } from './scratch';
 import { toolFailure } from './tool-failure';
@@ -40,6 +40,9 @@ export interface SnapshotVerification {
   durationMs: number;
 }
 
+/** The side that a backup is of. */
+type Backed = 'source' | 'target';
+
 export function createSnapshotActivities(dependencies: PostgresDependencies) {
   const { artifacts, tools, connections, environment = process.env } = dependencies;
 
@@ -48,19 +51,17 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
     return runCommand(line, { environment: passed, timeoutMs: parseDurationMs(timeout) ?? 0, signal });
   }
 
-  async function listArchive(scope: PostgresScope, path: string, signal: AbortSignal): Promise<string[]> {
+  async function listArchive(scope: PostgresScope, side: Backed, path: string, signal: AbortSignal): Promise<string[]> {
     if (!tools.pgRestore)
       throw failure(
         'PreconditionFailed',
         'There is no pg_restore on this worker to verify the snapshot. Install the PostgreSQL client tools on every worker, then retry.',
       );
     const { exitCode, stdout, stderr } = await runTool(tools.pgRestore, ['--list', path], { signal });
-    if (exitCode !== 0) throw toolFailure('pg_restore --list', 'source', exitCode, stderr);
+    if (exitCode !== 0) throw toolFailure('pg_restore --list', side, exitCode, stderr);
     const entries = stdout.split('\n').filter((line) => /^\d+;/.test(line));
-    const tables = await connections.withSession(
-      scope.source,
-      { side: 'source', purpose: 'snapshot check', signal },
-      (session) => listTables(session, scope.tables),
+    const tables = await connections.withSession(scope[side], { side, purpose: 'snapshot check', signal }, (session) =>
+      listTables(session, scope.tables),
     );
     const missing = missingTables(entries, tables);
     if (missing.length > 0) {
@@ -84,10 +85,13 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
       scope,
       snapshot,
       name,
+      side = 'source',
     }: {
       scope: PostgresScope;
       snapshot: Snapshot;
       name: string;
+      /** Of which the backup is; the source where nothing is said. */
+      side?: Backed;
     }): Promise<SnapshotResult> => {
       const initial: SnapshotProgress = {
         doing: snapshot.kind,
@@ -115,7 +119,7 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
             return done({ rds: await takeRdsSnapshot(occasion, snapshot, { environment, ...beat }) });
           }
           case 'pg_dump': {
-            const { artifact, counts } = await dumpSource(dependencies, scope, name, beat);
+            const { artifact, counts } = await dumpDatabase(dependencies, scope, { name, side }, beat);
             return done({ artifact, counts, bytes: artifact.bytes });
           }
         }
@@ -131,11 +135,13 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
       snapshot,
       result,
       scratch,
+      side = 'source',
     }: {
       scope: PostgresScope;
       snapshot: Snapshot;
       result: SnapshotResult;
       scratch?: ConnectionReference;
+      side?: Backed;
     }): Promise<SnapshotVerification> =>
       withHeartbeat('verifying the snapshot', async ({ signal, report }) => {
         const started = Date.now();
@@ -164,12 +170,13 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
         try {
           const evidence = [
             `sha256 ${artifact.sha256.slice(0, 12)}… of all ${artifact.bytes} bytes is as it was written`,
-            ...(await listArchive(scope, path, signal)),
+            ...(await listArchive(scope, side, path, signal)),
           ];
           if (!scratch || !counts) return done('list+checksum', evidence);
           report('restoring the snapshot on the scratch server');
           const restored = await restoreToScratch(dependencies, {
             scope,
+            side,
             scratch,
             path,
             counts: await artifacts.read(counts),

@@ -1,5 +1,5 @@
 // The proof that an archive restores: into a new database of its own on a scratch server, counted table by table, dropped again.
-// Never on the server of the source, never into a database that was there before.
+// Never on the server that the archive is of, never into a database that was there before.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Client } from 'pg';
@@ -35,11 +35,19 @@ export async function restoreToScratch(
   { connections, tools }: PostgresDependencies,
   {
     scope,
+    side: backed,
     scratch,
     path,
     counts,
     signal,
-  }: { scope: PostgresScope; scratch: ConnectionReference; path: string; counts: string; signal: AbortSignal },
+  }: {
+    scope: PostgresScope;
+    side: 'source' | 'target';
+    scratch: ConnectionReference;
+    path: string;
+    counts: string;
+    signal: AbortSignal;
+  },
 ): Promise<string[]> {
   const { pgRestore } = tools;
   if (!pgRestore)
@@ -48,12 +56,12 @@ export async function restoreToScratch(
       'There is no pg_restore on this worker to prove that the snapshot restores. Install the PostgreSQL client tools on every worker, then retry.',
     );
   const database = scratchDatabase(scope.migration);
-  const source = await describeSource(connections, scope, signal);
+  const original = await describeDatabase(connections, scope, backed, signal);
   const side = 'scratch' as const;
   await connections.withSession(scratch, { side, purpose: 'scratch database', signal }, async (session) => {
-    await refuseProduction(session, source.identifier);
+    await refuseProduction(session, original.identifier, backed);
     await dropScratch(session, database, scope.migration);
-    await createScratch(session, database, source, scope.migration);
+    await createScratch(session, database, original, scope.migration);
   });
   try {
     const environment = {
@@ -87,33 +95,30 @@ export async function restoreToScratch(
   }
 }
 
-interface SourceDescription {
+interface DatabaseDescription {
   identifier: string;
   encoding: string;
   collate: string;
   ctype: string;
 }
 
-async function describeSource(
+async function describeDatabase(
   connections: PostgresConnections,
   scope: PostgresScope,
+  side: 'source' | 'target',
   signal: AbortSignal,
-): Promise<SourceDescription> {
-  return connections.withSession(
-    scope.source,
-    { side: 'source', purpose: 'snapshot check', signal },
-    async (session) => {
-      const { rows } = await session.query<Omit<SourceDescription, 'identifier'>>(
-        'select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype from pg_database where datname = current_database()',
+): Promise<DatabaseDescription> {
+  return connections.withSession(scope[side], { side, purpose: 'snapshot check', signal }, async (session) => {
+    const { rows } = await session.query<Omit<DatabaseDescription, 'identifier'>>(
+      'select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype from pg_database where datname = current_database()',
+    );
+    if (!rows[0])
+      throw failure(
+        'PreconditionFailed',
+        `The database of the ${side} is not in its own catalogue. Look at the server.`,
       );
-      if (!rows[0])
-        throw failure(
-          'PreconditionFailed',
-          'The database of the source is not in its own catalogue. Look at the server.',
-        );
-      return { ...rows[0], identifier: await systemIdentifier(session) };
-    },
-  );
+    return { ...rows[0], identifier: await systemIdentifier(session) };
+  });
 }
 
 async function systemIdentifier(session: Client): Promise<string> {
@@ -121,11 +126,11 @@ async function systemIdentifier(session: Client): Promise<string> {
   return rows[0]?.id ?? '';
 }
 
-async function refuseProduction(session: Client, identifier: string): Promise<void> {
+async function refuseProduction(session: Client, identifier: string, side: 'source' | 'target'): Promise<void> {
   if ((await systemIdentifier(session)) !== identifier) return;
   throw failure(
     'PreconditionFailed',
-    'The scratch server of the rehearsal is the server of the source, or a physical copy of it (same system identifier): a rehearsal never runs on production. Point rehearsal.source at a server of its own, made by initdb, then retry.',
+    `The scratch server of the rehearsal is the server of the ${side}, or a physical copy of it (same system identifier): a rehearsal never runs on production. Point rehearsal.${side} at a server of its own, made by initdb, then retry.`,
   );
 }
 
@@ -134,14 +139,14 @@ const ownComment = (migration: string): string => `cutover: verification of the 
 async function createScratch(
   session: Client,
   database: string,
-  source: SourceDescription,
+  original: DatabaseDescription,
   migration: string,
 ): Promise<void> {
   const name = quoteIdentifier(database);
-  const encoding = `create database ${name} template template0 encoding ${quoteLiteral(source.encoding)}`;
+  const encoding = `create database ${name} template template0 encoding ${quoteLiteral(original.encoding)}`;
   try {
     await session.query(
-      `${encoding} lc_collate ${quoteLiteral(source.collate)} lc_ctype ${quoteLiteral(source.ctype)}`,
+      `${encoding} lc_collate ${quoteLiteral(original.collate)} lc_ctype ${quoteLiteral(original.ctype)}`,
     );
   } catch (error) {
     // Only the locale may differ, where the scratch server's system lacks it: counts do not depend on it.
@@ -185,19 +190,17 @@ function compare(expected: RowCounts, restored: RowCounts): string[] {
   const found = new Map(restored.map(([schema, table, rows]) => [JSON.stringify([schema, table]), rows]));
   const different = expected.flatMap(([schema, table, rows]) => {
     const has = found.get(JSON.stringify([schema, table]));
-    return has === rows
-      ? []
-      : [`${schema}.${table}: ${rows} rows in the source's snapshot, ${has ?? 'no table'} restored`];
+    return has === rows ? [] : [`${schema}.${table}: ${rows} rows in the snapshot, ${has ?? 'no table'} restored`];
   });
   if (different.length > 0) {
     throw failure(
       'VerificationMismatch',
-      `The restored snapshot differs from the source in ${different.length} tables: ${different.slice(0, 20).join('; ')}. Take the snapshot again; do not go on without one that restores.`,
+      `The restored snapshot differs from what was dumped in ${different.length} tables: ${different.slice(0, 20).join('; ')}. Take the snapshot again; do not go on without one that restores.`,
     );
   }
   const total = restored.reduce((sum, [, , rows]) => sum + BigInt(rows), 0n);
   return [
     `restored into a scratch database without an error (owners and privileges left out), dropped again`,
-    `${total} rows in ${expected.length} tables, each count equal to the source's at the moment of the snapshot`,
+    `${total} rows in ${expected.length} tables, each count equal to that at the moment of the snapshot`,
   ];
 }

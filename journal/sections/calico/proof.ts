@@ -2,9 +2,9 @@
 import { formatDurationMs } from '../../../plan/duration';
 import { heading, paragraph, table, type Section, type Text } from '../../document';
 import { betweenMs, formatCount, formatTime } from '../../quantities';
-import { done, isRollbackStep, open, quiet } from '../../reading';
+import { isRollbackStep, open, quiet } from '../../reading';
 import type { Journal } from '../../types';
-import { estimateRow, monitored, movingMs, notes, retention } from '../afterwards';
+import { documented, estimateRow, incidents, lessons, monitored, movingMs, notes, retention } from '../afterwards';
 import { steps } from '../execution';
 import { breaches, loss, notRun, verdict } from '../rollback';
 import { comparisonRow, whatDiffers } from '../validation';
@@ -81,7 +81,9 @@ export function calicoAfterwards(journal: Journal): Section {
           estimateRow('Objects', wanted, there, formatCount),
         ],
       ),
-      heading('Notes and lessons'),
+      heading('Lessons learned'),
+      ...lessons(journal),
+      heading('Notes'),
       ...notes(journal),
     ],
   };
@@ -96,10 +98,7 @@ function actions(journal: Journal): Text[][] {
       open('for people'),
       'after the retention; cutover deletes nothing of the source',
     ],
-    [
-      'Document lessons learned',
-      journal.notes.length > 0 ? done('done') : open('for people'),
-      journal.notes.length > 0 ? 'see the notes below' : 'nobody has noted anything',
-    ],
+    ['Document lessons learned', ...documented(journal)],
+    ['Close incident channel when stable', ...incidents(journal)],
   ];
 }

@@ -2,7 +2,9 @@
 import { parseDurationMs } from '../../../plan/duration';
 import { run } from '../../activity-options';
 import { needed } from '../migration';
-import { retain, type Watch } from '../watch';
+import { retain } from '../retention';
+import type { Watch } from '../watch';
+import { endingOf } from './ending';
 import type { CalicoMigration } from './migration';
 
 /** A twentieth of the watch, within these bounds. */
@@ -10,6 +12,7 @@ const shortestIntervalMs = 1_000;
 const longestIntervalMs = 30_000;
 /** Between two looks after a breach that people let pass. */
 const windowMs = 60_000;
+const weekMs = 7 * 86_400_000;
 
 export function watchOf({ plan, scope, pinned, manifests }: CalicoMigration): Watch {
   const monitorMs = needed(parseDurationMs(plan.monitor), 'monitor');
@@ -32,7 +35,11 @@ export function watchOf({ plan, scope, pinned, manifests }: CalicoMigration): Wa
 
 /** etcd is kept, locked, whatever is decided: deleting it is left to people. */
 export async function retainSource(migration: CalicoMigration): Promise<void> {
-  const answer = await retain(migration, 'locked', 'etcd stays locked; nothing is deleted');
+  const answer = await retain(migration, {
+    words: 'locked',
+    evidence: ['etcd stays locked; nothing is deleted'],
+    looks: { everyMs: weekMs, find: endingOf(migration, true).findLeftovers },
+  });
   migration.runbook.note(
     answer === 'rejected'
       ? 'etcd is kept as it is, locked.'

@@ -29,12 +29,17 @@ export function endingOf(
   migration: PostgresMigration,
   kept: { sourceFence: boolean; targetFence: boolean } = { sourceFence: false, targetFence: false },
 ): Ending {
-  const { scope } = migration;
+  const { scope, runbook } = migration;
+  const { sourceRetired } = runbook.journal;
   const without = doesWithoutTarget(migration);
   return {
     findLeftovers: () =>
-      run(without ? 'glance' : 'long', 'Look for anything left behind').findLeftovers({ scope, kept }),
+      run(without ? 'glance' : 'long', 'Look for anything left behind').findLeftovers({
+        scope,
+        kept,
+        ...(sourceRetired ? { retired: sourceRetired } : {}),
+      }),
     ...(without ? { leftOutOn: 'TargetUnavailable' as const } : {}),
-    artifacts: 'the backup of the source',
+    artifacts: 'a backup of this migration',
   };
 }

@@ -34,6 +34,7 @@ export async function preflight(migration: PostgresMigration): Promise<void> {
       const baseline = await run('long', 'Baseline: sizes, exact counts, query times').measureBaseline({
         scope,
         queries: plan.validation.performance.queries,
+        triggers: plan.rollbackTriggers,
       });
       journal.baseline = baseline.metrics;
       migration.performance = baseline.performance;
@@ -56,6 +57,9 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
     snapshot: plan.snapshot,
     validation: plan.validation,
     rehearsal: plan.rehearsal,
+    triggers: plan.rollbackTriggers,
+    afterwards: plan.afterwards,
+    retire: plan.retire,
     ...(plan.strategy === 'cdc' ? { cdc: plan.cdc, reverseReplication: plan.reverseReplication } : {}),
   });
   if (plan.application) {
