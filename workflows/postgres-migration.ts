@@ -6,6 +6,7 @@ import { ruleOf } from '../plan/gates';
 import { parsePostgresPlan } from '../plan/parse';
 import type { PostgresPlan, PostgresPlanInput } from '../plan/postgres';
 import { describeReference } from '../plan/reference';
+import { rehearsalServers, rehearsalSkipped } from '../plan/rehearsal';
 import type { PlanFacts } from '../journal/types';
 import { listen } from './handlers';
 import { newJournal } from './logbook';
@@ -214,7 +215,8 @@ function planFacts({
   const { errorRatePercent, slowdownPercent, probes, interval, window } = rollbackTriggers;
   return {
     snapshot: kind,
-    rehearsal: rehearsal !== undefined,
+    rehearsal: rehearsalServers(rehearsal) !== undefined,
+    rehearsalSkipped: rehearsalSkipped(rehearsal),
     application: application !== undefined,
     monitorMs: parseDurationMs(watched),
     retainSourceMs: parseDurationMs(retainSource),

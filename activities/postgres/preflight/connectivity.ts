@@ -1,5 +1,6 @@
 // Can both servers be reached, directly, as what they should be, and are they different ones?
 // Nothing here can be waived where the wrong answer would send rows to the wrong place.
+import { rehearsalServers } from '../../../plan/rehearsal';
 import { counted, listed, pass, type Finding, type PreflightCheck } from './check';
 import type { CheckContext, CheckedSide } from './context';
 import { readServer, sameDatabase, sameServer, type ServerFacts } from './server-facts';
@@ -141,7 +142,7 @@ async function differentDatabases(context: CheckContext): Promise<Finding> {
 }
 
 async function rehearsal(context: CheckContext, level: 'databases' | 'servers'): Promise<Finding> {
-  const { rehearsal: scratch } = context.input;
+  const scratch = rehearsalServers(context.input.rehearsal);
   if (!scratch) return pass('no rehearsal is planned');
   const production: [string, ServerFacts][] = [
     ['source', await context.server('source')],
@@ -169,7 +170,7 @@ async function rehearsal(context: CheckContext, level: 'databases' | 'servers'):
 
 function scratchServer(context: CheckContext, which: 'source' | 'target'): Promise<ServerFacts> {
   return context.once(`rehearsal ${which}`, async () => {
-    const reference = context.input.rehearsal?.[which];
+    const reference = rehearsalServers(context.input.rehearsal)?.[which];
     if (!reference) throw new Error('no rehearsal is planned');
     const session = await context.open(reference, 'scratch');
     try {

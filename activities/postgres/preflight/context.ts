@@ -3,6 +3,7 @@
 import type { Client, QueryResultRow } from 'pg';
 import type { CdcSettings, Snapshot, Validation } from '../../../plan/postgres';
 import type { ConnectionReference } from '../../../plan/reference';
+import type { Rehearsal } from '../../../plan/rehearsal';
 import type { PostgresDependencies } from '../../dependencies';
 import type { PostgresScope } from '../scope';
 import { listExcluded, listTables, type SelectedTable, type TableName } from '../tables';
@@ -16,7 +17,7 @@ export interface PreflightInput {
   waivers: Record<string, string>;
   snapshot: Snapshot;
   validation: Validation;
-  rehearsal?: { source: ConnectionReference; target: ConnectionReference };
+  rehearsal?: Rehearsal;
   /** For the strategy `cdc`; without it the plan's defaults. How the servers reach each other is in `scope.links`. */
   cdc?: CdcSettings;
   /** For the strategy `cdc`; without it, that the way back is streamed. */

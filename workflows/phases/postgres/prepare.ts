@@ -1,5 +1,6 @@
 // Runbook section 4a and the target's side of section 1: a backup that is known to restore, and a target that has the source's
 // roles and schema, before anybody's writes are stopped.
+import { rehearsalServers } from '../../../plan/rehearsal';
 import { run } from '../../activity-options';
 import { megabytes } from './preflight';
 import { needed } from '../migration';
@@ -37,7 +38,7 @@ export async function snapshot(migration: PostgresMigration): Promise<void> {
         scope,
         snapshot: plan.snapshot,
         result,
-        scratch: plan.rehearsal?.source,
+        scratch: rehearsalServers(plan.rehearsal)?.source,
       }),
     { describe: ({ method, evidence }) => `${method}: ${evidence.join('; ')}`.slice(0, 400) },
   );
