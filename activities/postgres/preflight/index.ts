@@ -18,6 +18,7 @@ import { keyChecks } from './keys';
 import { lockChecks } from './locks';
 import { objectChecks } from './objects';
 import { privilegeChecks } from './privileges';
+import { rehearsalChecks } from './rehearsal';
 import { replicationChecks } from './replication';
 import { roleChecks } from './roles';
 import { selectionChecks } from './selection';
@@ -31,6 +32,7 @@ export type { MigrationFacts, PreflightInput };
 
 const families: PreflightCheck[][] = [
   connectivityChecks,
+  rehearsalChecks,
   versionChecks,
   privilegeChecks,
   fenceChecks,

@@ -2,20 +2,17 @@
 // with a scratch server the archive is restored and counted, without one its digest and its table of contents are checked.
 import { parseDurationMs } from '../../../plan/duration';
 import type { Snapshot } from '../../../plan/postgres';
-import type { ConnectionReference } from '../../../plan/reference';
 import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import { runTool } from '../client-tools';
+import { restoreToScratch, type RestorePlace } from '../rehearsal/restore';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
 import { commandEnvironment, runCommand } from './command';
 import { dumpSource, type SnapshotProgress } from './dump';
-import { restoreToScratch } from './scratch';
 import { toolFailure } from './tool-failure';
-
-export { scratchPrefix } from './scratch';
 
 export interface SnapshotResult {
   kind: Snapshot['kind'];
@@ -112,19 +109,19 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
     },
 
     /**
-     * Verifies it: restored on the scratch server where there is one, otherwise by digest and table of contents; a command by its `verify`.
+     * Verifies it: restored into the scratch source where there is one, in which the rows then stay; otherwise by digest and table of contents; a command by its `verify`.
      * @throws VerificationMismatch when rows or tables are missing or the file has changed; PreconditionFailed; TargetConflict; the retryable ones
      */
     verifySnapshot: ({
       scope,
       snapshot,
       result,
-      scratch,
+      restore,
     }: {
       scope: PostgresScope;
       snapshot: Snapshot;
       result: SnapshotResult;
-      scratch?: ConnectionReference;
+      restore?: RestorePlace;
     }): Promise<SnapshotVerification> =>
       withHeartbeat('verifying the snapshot', async ({ signal, report }) => {
         const started = Date.now();
@@ -152,11 +149,11 @@ export function createSnapshotActivities(dependencies: SnapshotDependencies) {
           `sha256 ${artifact.sha256.slice(0, 12)}… of all ${artifact.bytes} bytes is as it was written`,
           ...(await listArchive(scope, path, signal)),
         ];
-        if (!scratch || !counts) return done('list+checksum', evidence);
-        report('restoring the snapshot on the scratch server');
+        if (!restore || !counts) return done('list+checksum', evidence);
+        report('restoring the snapshot into the scratch source');
         const restored = await restoreToScratch(dependencies, {
           scope,
-          scratch,
+          place: restore,
           path,
           counts: await artifacts.read(counts),
           signal,
