@@ -59,7 +59,9 @@ export function predictFromSizes(facts: SizeFacts, now: Date): Prediction {
     step('pre-data', 'Create types, functions and tables', tables * schemaMsPerTable),
     step('copy-data', 'Copy the rows', at(copyRate), freezing),
     ...(strategy === 'cdc' ? [step('indexes', 'Build keys and indexes', at(assumedRates.build))] : []),
-    ...(strategy === 'cdc' ? [] : [step('post-data', 'Build indexes and constraints', at(assumedRates.build), freezing)]),
+    ...(strategy === 'cdc'
+      ? []
+      : [step('post-data', 'Build indexes and constraints', at(assumedRates.build), freezing)]),
     step('analyze', 'Collect planner statistics', at(assumedRates.analyze), freezing),
     ...(strategy === 'cdc'
       ? [step('validate-moving', 'Compare every row while it moves', at(assumedRates.digest))]
@@ -132,7 +134,15 @@ function rate(bytesPerSecond: number): string {
 const stepsNamed = 6;
 
 /** What the people at a gate should see. */
-export function predictionEvidence({ basis, totalMs, freezeMs, diskBytes, walBytes, steps, assumptions }: Prediction): string[] {
+export function predictionEvidence({
+  basis,
+  totalMs,
+  freezeMs,
+  diskBytes,
+  walBytes,
+  steps,
+  assumptions,
+}: Prediction): string[] {
   const longest = [...steps].sort((left, right) => right.predictedMs - left.predictedMs).slice(0, stepsNamed);
   return [
     `predicted ${basis === 'assumed' ? 'by assumed rates' : 'from the rehearsal'}: ${formatDurationMs(totalMs)} of work, writes stopped for ${formatDurationMs(freezeMs)}, ${formatBytes(diskBytes)} of disk and ${formatBytes(walBytes)} of WAL on the target`,

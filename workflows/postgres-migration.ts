@@ -43,7 +43,7 @@ const strategies: Partial<Record<PostgresPlan['strategy'], Strategy>> = { 'big-b
 export async function postgresMigration(input: PostgresPlanInput, order?: RehearsalOrder): Promise<MigrationResult> {
   const migration = begin(input);
   if (!order) return carryOut(migration);
-  beginRehearsal(migration, order);
+  beginRehearsal(migration);
   const result = await carryOut(migration);
   return { ...result, rehearsal: findingsOf(migration) };
 }

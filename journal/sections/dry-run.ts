@@ -28,9 +28,7 @@ function notRehearsed(journal: Journal): Block[] {
       ['Dry Run Result', 'Status'],
       titles.map((title) => [title, status]),
     ),
-    paragraph(
-      planned ? 'A dry run is planned and has not begun.' : `${none} The prediction rests on no measurement.`,
-    ),
+    paragraph(planned ? 'A dry run is planned and has not begun.' : `${none} The prediction rests on no measurement.`),
   ];
 }
 

@@ -67,13 +67,17 @@ export async function emptyDatabase(
   { scope, reference, inventory, signal }: ScratchDatabase & { inventory: ArtifactReference },
 ): Promise<{ dropped: number; left: string[] }> {
   const before: Inventory = parseInventory(await artifacts.read(inventory));
-  return connections.withSession(reference, { side: 'scratch', purpose: 'scratch emptying', signal }, async (session) => {
-    await lowerOwnFence(session, scope);
-    const emptied = await putBack(session, before);
-    // Last: event triggers of the application, which are gone by now, may refuse a drop.
-    await session.query(`drop schema if exists ${ledgerSchema} cascade`);
-    return emptied;
-  });
+  return connections.withSession(
+    reference,
+    { side: 'scratch', purpose: 'scratch emptying', signal },
+    async (session) => {
+      await lowerOwnFence(session, scope);
+      const emptied = await putBack(session, before);
+      // Last: event triggers of the application, which are gone by now, may refuse a drop.
+      await session.query(`drop schema if exists ${ledgerSchema} cascade`);
+      return emptied;
+    },
+  );
 }
 
 async function lowerOwnFence(session: Client, scope: PostgresScope): Promise<void> {

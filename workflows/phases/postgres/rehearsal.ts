@@ -214,9 +214,21 @@ const stepsNamed = 8;
 
 /** The runbook's table of the dry run, a line each. */
 export function rehearsalEvidence(record: RehearsalRecord): string[] {
-  const { child, outcome, durationMs, rows, errors, validationPassed, validations, rollback, steps = [], report } = record;
+  const {
+    child,
+    outcome,
+    durationMs,
+    rows,
+    errors,
+    validationPassed,
+    validations,
+    rollback,
+    steps = [],
+    report,
+  } = record;
   const longest = [...steps].sort((left, right) => right.durationMs - left.durationMs).slice(0, stepsNamed);
-  const way = rollback?.way === 'hand-over' ? 'by a hand-over back, without a loss' : 'by undoing everything before the switch';
+  const way =
+    rollback?.way === 'hand-over' ? 'by a hand-over back, without a loss' : 'by undoing everything before the switch';
   return [
     `rehearsal ${child}: ${outcome}, there and back in ${formatDurationMs(durationMs ?? 0)}`,
     `rows migrated: ${formatCount(rows ?? 'unknown')}; errors: ${errors.length === 0 ? 'none' : errors.join('; ')}`,

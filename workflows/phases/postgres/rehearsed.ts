@@ -4,14 +4,14 @@ import { betweenMs } from '../../../journal/quantities';
 import { isRollbackStep } from '../../../journal/reading';
 import type { Journal, RehearsedStep } from '../../../journal/types';
 import { run } from '../../activity-options';
-import type { RehearsalFindings, RehearsalOrder } from '../../messages';
+import type { RehearsalFindings } from '../../messages';
 import { needed } from '../migration';
 import type { CdcMigration } from './cdc/migration';
 import type { PostgresMigration } from './migration';
 
 /** @throws InvalidPlan for whoever starts one by hand: its guard and its scratch databases are the business of the migration that it rehearses */
-export function beginRehearsal({ runbook, plan }: PostgresMigration, order: RehearsalOrder): void {
-  if (!workflowInfo().parent || order.rehearse !== 'rollback') {
+export function beginRehearsal({ runbook, plan }: PostgresMigration): void {
+  if (!workflowInfo().parent) {
     throw ApplicationFailure.nonRetryable(
       'The second argument of postgresMigration is for rehearsals alone, which a migration starts by itself. Leave it out, and name scratch servers in plan.rehearsal.',
       'InvalidPlan',
