@@ -57,7 +57,7 @@ export interface StepOptions<Result> {
 const triesInRehearsal = 3;
 
 export class Runbook extends Logbook {
-  private readonly stack = new CompensationStack(this, () => (this.rehearsal ? triesInRehearsal : Infinity));
+  private readonly stack = new CompensationStack(this, () => (this.rehearsal ? 1 : Infinity));
   private interruption?: Interrupted;
   private running?: CancellationScope;
   /** Compensations run: the forward path stands still. */

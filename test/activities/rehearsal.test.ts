@@ -113,7 +113,7 @@ describe('the guard', () => {
       client.query('revoke execute on function pg_control_system() from public'),
     );
     const told = await guard(blind).then(() => '', String);
-    const grant = /grant execute on function pg_control_system\(\) to blind/.exec(told)?.[0];
+    const grant = /grant execute on function pg_control_system\(\) to "blind"/.exec(told)?.[0];
     expect(told).toContain('cannot be told apart');
     await inScratch('scratch source', (client) => client.query(grant ?? ''));
     expect((await guard(blind)).evidence).toHaveLength(4);

@@ -52,6 +52,8 @@ it('carries the plan out on the scratch servers, there and back, and shows its t
       'prepareScratch',
       'verifySnapshot',
       'guardRehearsal',
+      // Of the child, which has no backup of its own.
+      'verifySnapshot',
       'emptyScratch',
     ]);
     expect(world.calls).not.toContain('setMaintenanceMode');
@@ -102,11 +104,9 @@ it('blocks when the rehearsal fails, before anything of production was stopped, 
     await until(handle, gateOpen('go-live'), patience);
     expect((await handle.query(journalQuery)).rehearsal).toMatchObject({ outcome: 'passed', attempt: 2 });
     // Emptied and restored again in between.
-    expect(world.calls.filter((name) => /emptyScratch|verifySnapshot/.test(name))).toEqual([
-      'verifySnapshot',
-      'emptyScratch',
-      'verifySnapshot',
-      'emptyScratch',
+    expect(world.calls.filter((name) => /emptyScratch|verifySnapshot|guardRehearsal/.test(name))).toEqual([
+      ...['verifySnapshot', 'guardRehearsal', 'verifySnapshot'],
+      ...['emptyScratch', 'verifySnapshot', 'guardRehearsal', 'verifySnapshot', 'emptyScratch'],
     ]);
   }));
 
