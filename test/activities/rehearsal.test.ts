@@ -57,6 +57,7 @@ beforeAll(async () => {
     insert into public."Order ""lines" select n, repeat(md5(n::text), 20) from generate_series(1, 2000) n;
     create schema empty; create table empty.nothing (id int); select lo_create(4711);
     create function public.on_ddl() returns event_trigger language plpgsql as 'begin raise exception ''no drops here''; end';
+    create role reader; create policy seen on public."Order ""lines" for select to reader using (true);
     create publication p for all tables;
     create subscription feed connection 'dbname=nowhere' publication p with (connect = false, slot_name = none)`);
 }, 300_000);
@@ -156,6 +157,10 @@ describe('the scratch databases', () => {
     const emptied = await activities().emptyScratch({ scope, rehearsal, inventories });
     expect(emptied.left).toEqual([]);
     expect([...(await tables('scratch source')), ...(await tables('scratch target'))]).toEqual([]);
+    const roles = await inScratch('scratch source', (client) =>
+      client.query(`select from pg_roles where rolname = 'reader'`),
+    );
+    expect(roles.rowCount).toBe(0);
     const limit = await inScratch('scratch source', (client) =>
       client.query('select datconnlimit as limit from pg_database where datname = current_database()'),
     );

@@ -9,6 +9,7 @@ import type { PostgresScope } from '../scope';
 import { countRows, type RowCounts } from '../snapshot/dump';
 import { toolFailure } from '../snapshot/tool-failure';
 import { requireApart } from './guard';
+import { makeNamedRoles, readNamedRoles } from './roles';
 import { emptyDatabase } from './scratch';
 
 const jobs = 2;
@@ -45,6 +46,14 @@ export async function restoreToScratch(
   const side = 'scratch' as const;
   await requireApart(connections, { scope, rehearsal: servers }, signal);
   await emptyDatabase(dependencies, { scope, reference: servers.source, inventory, signal });
+  const named = await connections.withSession(
+    scope.source,
+    { side: 'source', purpose: 'roles', signal },
+    readNamedRoles,
+  );
+  await connections.withSession(servers.source, { side, purpose: 'scratch roles', signal }, (session) =>
+    makeNamedRoles(session, named, scope.migration),
+  );
   const { database } = await connections.address(servers.source);
   const environment = { ...(await connections.toolEnvironment(servers.source)), PGAPPNAME: 'cutover restore snapshot' };
   const args = [

@@ -11,6 +11,7 @@ import { listed } from '../preflight/check';
 import { putBack } from '../schema/clear';
 import { parseInventory, readInventory, type Inventory } from '../schema/inventory';
 import { ledgerSchema, type PostgresScope } from '../scope';
+import { dropNamedRoles } from './roles';
 
 export interface ScratchDatabase {
   scope: PostgresScope;
@@ -75,7 +76,8 @@ export async function emptyDatabase(
       const emptied = await putBack(session, before);
       // Last: event triggers of the application, which are gone by now, may refuse a drop.
       await session.query(`drop schema if exists ${ledgerSchema} cascade`);
-      return emptied;
+      const roles = await dropNamedRoles(session, scope.migration);
+      return { ...emptied, left: [...emptied.left, ...roles] };
     },
   );
 }
