@@ -201,8 +201,21 @@ type PayloadOf<Name extends MessageName> = Extract<ReturnType<typeof parseMessag
 
 function status(journal: Journal): MigrationStatus {
   const { migration, kind, phase, outcome, startedAt, endedAt, reason, blocked, paused, pointOfNoReturnAt } = journal;
-  const { steps, gates, refused, copy, replication, handOvers, accounting, imports, validation, downtime, loss } =
-    journal;
+  const {
+    steps,
+    gates,
+    refused,
+    copy,
+    replication,
+    handOvers,
+    accounting,
+    imports,
+    validation,
+    downtime,
+    loss,
+    rehearsal,
+    prediction,
+  } = journal;
   return {
     migration,
     kind,
@@ -226,6 +239,8 @@ function status(journal: Journal): MigrationStatus {
     imports,
     validation,
     downtime,
+    rehearsal,
+    prediction,
     loss,
     reportUrl: journal.artifacts.find(({ name }) => name === 'report.html')?.url,
   };

@@ -101,6 +101,8 @@ export interface MigrationStatus {
   imports?: KindImport[];
   validation?: ValidationRecord[];
   downtime?: Downtime;
+  rehearsal?: Journal['rehearsal'];
+  prediction?: Journal['prediction'];
   loss?: Journal['loss'];
   reportUrl?: string;
 }
