@@ -49,10 +49,10 @@ export function createRehearsalActivities(dependencies: PostgresDependencies) {
         const { source, target } = rehearsal;
         const filled = filledByHand
           ? undefined
-          : await recordEmpty(dependencies, { scope, reference: source, signal }, 'source');
+          : await recordEmpty(dependencies, { scope, side: 'source', reference: source, signal });
         const inventories = {
           ...(filled ? { source: filled } : {}),
-          target: await recordEmpty(dependencies, { scope, reference: target, signal }, 'target'),
+          target: await recordEmpty(dependencies, { scope, side: 'target', reference: target, signal }),
         };
         const empty = filledByHand ? 'the scratch target is empty' : 'both scratch databases are empty';
         return { inventories, evidence: [...evidence, empty] };
@@ -74,6 +74,7 @@ export function createRehearsalActivities(dependencies: PostgresDependencies) {
           if (!inventory) continue;
           const { dropped, left } = await emptyDatabase(dependencies, {
             scope,
+            side,
             reference: rehearsal[side],
             inventory,
             signal,

@@ -45,7 +45,7 @@ export async function restoreToScratch(
     );
   const side = 'scratch' as const;
   await requireApart(connections, { scope, rehearsal: servers }, signal);
-  await emptyDatabase(dependencies, { scope, reference: servers.source, inventory, signal });
+  await emptyDatabase(dependencies, { scope, side: 'source', reference: servers.source, inventory, signal });
   const named = await connections.withSession(
     scope.source,
     { side: 'source', purpose: 'roles', signal },

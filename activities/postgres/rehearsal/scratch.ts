@@ -14,6 +14,7 @@ import { ledgerSchema, type PostgresScope } from '../scope';
 import { dropNamedRoles } from './roles';
 
 export interface ScratchDatabase {
+  side: 'source' | 'target';
   scope: PostgresScope;
   reference: ConnectionReference;
   signal: AbortSignal;
@@ -27,8 +28,7 @@ export function rehearsalPrefix({ migration }: Pick<PostgresScope, 'migration'>)
 /** Records an empty database as it is. @throws PreconditionFailed when something is in it */
 export async function recordEmpty(
   { connections, artifacts }: PostgresDependencies,
-  { scope, reference, signal }: ScratchDatabase,
-  side: 'source' | 'target',
+  { scope, side, reference, signal }: ScratchDatabase,
 ): Promise<ArtifactReference> {
   return connections.withSession(reference, { side: 'scratch', purpose: 'scratch look', signal }, async (session) => {
     const inventory = await readInventory(session);
@@ -65,7 +65,7 @@ async function notEmpty(session: Client, side: string, there: string[]): Promise
  */
 export async function emptyDatabase(
   { connections, artifacts }: PostgresDependencies,
-  { scope, reference, inventory, signal }: ScratchDatabase & { inventory: ArtifactReference },
+  { scope, side, reference, inventory, signal }: ScratchDatabase & { inventory: ArtifactReference },
 ): Promise<{ dropped: number; left: string[] }> {
   const before: Inventory = parseInventory(await artifacts.read(inventory));
   return connections.withSession(
@@ -76,7 +76,8 @@ export async function emptyDatabase(
       const emptied = await putBack(session, before);
       // Last: event triggers of the application, which are gone by now, may refuse a drop.
       await session.query(`drop schema if exists ${ledgerSchema} cascade`);
-      const roles = await dropNamedRoles(session, scope.migration);
+      // Made with the restore; the other database may be on the same server and be emptied first.
+      const roles = side === 'source' ? await dropNamedRoles(session, scope.migration) : [];
       return { ...emptied, left: [...emptied.left, ...roles] };
     },
   );
