@@ -118,6 +118,7 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
   const attempt = scratch.children.length + 1;
   const child = `${scope.migration}-rehearsal-${attempt}`;
   const followed = plan.strategy === 'cdc' && plan.reverseReplication;
+  await run('look', 'Guard of the rehearsal').guardRehearsal({ scope, rehearsal: scratch.servers });
   const started = runbook.now();
   const record: RehearsalRecord = {
     startedAt: started.toISOString(),
@@ -127,15 +128,14 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
     rollback: { rehearsed: false, way: followed ? 'hand-over' : 'undo' },
   };
   journal.rehearsal = record;
-  await run('look', 'Guard of the rehearsal').guardRehearsal({ scope, rehearsal: scratch.servers });
   scratch.children.push(child);
   try {
     note(record, await runChild(migration, scratch.servers, child), journal.baseline?.databaseBytes);
   } catch (error) {
-    if (isCancellation(error) && CancellationScope.current().consideredCancelled) throw error;
     record.errors.push(isCancellation(error) ? `${child} was cancelled` : describeFailure(error));
+    if (isCancellation(error) && CancellationScope.current().consideredCancelled) throw error;
   } finally {
-    record.outcome = record.errors.length === 0 && record.endedAt !== undefined ? 'passed' : 'failed';
+    record.outcome = record.errors.length === 0 ? 'passed' : 'failed';
     record.endedAt = runbook.now().toISOString();
     record.durationMs = runbook.now().getTime() - started.getTime();
     runbook.show();
@@ -165,7 +165,6 @@ async function runChild(
 /** What the child told, as errors where it is no pass. */
 function note(record: RehearsalRecord, result: MigrationResult, productionBytes: number | undefined): void {
   const { rehearsal: found, rows, reportArtifact } = result;
-  record.endedAt = record.startedAt;
   record.rows = rows;
   record.report = reportArtifact;
   if (!found) {
