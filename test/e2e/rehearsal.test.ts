@@ -3,7 +3,7 @@
 import pg from 'pg';
 import { approveSignal, journalQuery, rejectSignal, reportQuery, rollbackSignal } from '../../workflows/messages';
 import { startShopWorld, type ShopWorld } from '../fixtures/shop-world';
-import { gateOpen, phaseIs, until } from '../fixtures/workflow-rig';
+import { phaseIs, until } from '../fixtures/workflow-rig';
 
 const rehearsal = { source: { env: 'SCRATCH_SOURCE_URL' }, target: { env: 'SCRATCH_TARGET_URL' } };
 const gates = { start: 'auto', cutover: 'auto', accept: 'auto', 'retire-source': 'auto' } as const;
