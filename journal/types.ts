@@ -227,16 +227,59 @@ export interface CreatedObject {
   why?: string;
 }
 
-/** The runbook's dry run, on scratch servers. */
+/** One step of a rehearsal, as measured. */
+export interface RehearsedStep {
+  id: string;
+  title: string;
+  durationMs: number;
+  /** Counted within the write freeze. */
+  downtime?: boolean;
+}
+
+/** The runbook's dry run: this migration, there and back, on scratch servers. */
 export interface RehearsalRecord {
   startedAt: string;
   endedAt?: string;
+  /** Of the child workflow, the way back included. */
   durationMs?: number;
   /** Copied, as text: may be beyond what a number holds. */
   rows?: string;
   errors: string[];
   /** Undefined until it was compared. */
   validationPassed?: boolean;
+  /** How many of the validations passed; the others were skipped or did not. */
+  validations?: { passed: number; of: number };
+  /** Workflow id of the last child, and which one it was. */
+  child?: string;
+  attempt?: number;
+  outcome?: 'passed' | 'failed';
+  /** The way back was gone to its end, and nothing was left. `undo`: before the switch; `hand-over`: after it, without a loss. */
+  rollback?: { rehearsed: boolean; way: 'undo' | 'hand-over'; durationMs?: number };
+  /** Of the forward way alone, in order. */
+  steps?: RehearsedStep[];
+  /** Of the scratch source, and how many times as large production is. */
+  databaseBytes?: number;
+  sizeRatio?: number;
+  /** URL of the child's own report. */
+  report?: string;
+}
+
+/** What a migration will take, told before anybody approves it; durations in milliseconds, sizes in bytes. */
+export interface Prediction {
+  /** `assumed`: from sizes and assumed rates; `rehearsal`: from measured times, scaled by size. */
+  basis: 'assumed' | 'rehearsal';
+  madeAt: string;
+  /** What it rests on, one line each. */
+  assumptions: string[];
+  /** Sum of the steps, waits for people and monitoring left out. */
+  totalMs: number;
+  /** How long writes are stopped. */
+  freezeMs: number;
+  /** Data and indexes on the target. */
+  diskBytes: number;
+  /** WAL that the target writes while they are made. */
+  walBytes: number;
+  steps: { id: string; title: string; predictedMs: number; downtime?: boolean }[];
 }
 
 /** A backup that is no file: kept by the service that made it. */
@@ -273,7 +316,10 @@ export interface RollbackRecord {
 /** What the plan asked for, as far as the report speaks of it. */
 export interface PlanFacts {
   snapshot?: string;
+  /** Whether there is one. */
   rehearsal?: boolean;
+  /** Why there is none, in the words of the plan. */
+  rehearsalSkipped?: string;
   application?: boolean;
   monitorMs?: number;
   retainSourceMs?: number;
@@ -365,6 +411,8 @@ export interface Journal {
     acceptableDowntimeMs?: number;
   };
   rehearsal?: RehearsalRecord;
+  /** The last one made: before `start` from sizes, before `go-live` from the rehearsal. */
+  prediction?: Prediction;
   rollback?: RollbackRecord;
   copy?: CopyProgress;
   /** CDC. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { durationSchema } from './duration';
 import { gatesSchema, ruleOf } from './gates';
 import { connectionReferenceSchema, secretReferenceSchema } from './reference';
+import { rehearsalSchema, rehearsalServers } from './rehearsal';
 import { retireSchema } from './retire';
 import { decisionSchema, planNameSchema } from './runbook';
 import { rollbackTriggersSchema } from './triggers';
@@ -181,8 +182,8 @@ export const postgresPlanSchema = z
     decision: decisionSchema.prefault({}),
     /** Without it, gates ask a person for what the endpoints would have done. */
     application: applicationSchema.optional(),
-    /** Scratch servers, never production: the snapshot is restored into `source` to prove that it restores. */
-    rehearsal: z.strictObject({ source: connectionReferenceSchema, target: connectionReferenceSchema }).optional(),
+    /** Scratch servers, never production, on which the backup is restored and this migration is carried out first; or `skip` with the reason. */
+    rehearsal: rehearsalSchema.optional(),
     snapshot: snapshotSchema.default({ kind: 'pg_dump' }),
     gates: gatesSchema.default({}),
     /** Preflight checks whose failure is known and accepted: check name -> reason. */
@@ -247,6 +248,17 @@ export const postgresPlanSchema = z
         path: ['target'],
         input: plan.target,
         message: 'expected a reference other than the one of source: a database is not migrated onto itself',
+      });
+    }
+    const scratch = rehearsalServers(plan.rehearsal);
+    for (const side of ['source', 'target'] as const) {
+      const others = [plan.source, plan.target, ...(side === 'target' && scratch ? [scratch.source] : [])];
+      if (!scratch || !others.some((other) => sameReference(other, scratch[side]))) continue;
+      context.addIssue({
+        code: 'custom',
+        path: ['rehearsal', side],
+        input: scratch[side],
+        message: 'expected a reference to a scratch database of its own: a rehearsal never runs on production',
       });
     }
   })

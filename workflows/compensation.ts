@@ -31,7 +31,11 @@ export class CompensationStack {
   private stack: Compensation[] = [];
   private readonly givenUp = new Set<string>();
 
-  constructor(private readonly book: Logbook) {}
+  constructor(
+    private readonly book: Logbook,
+    /** What fails so often is given up: where nobody is asked. */
+    private readonly mostRounds: () => number = () => Infinity,
+  ) {}
 
   push(compensation: Compensation): void {
     this.stack.push(compensation);
@@ -54,6 +58,10 @@ export class CompensationStack {
     for (let round = 0; pending.length > 0; round += 1) {
       const failed = await this.tryAll(pending);
       if (failed.length === 0) break;
+      if (round >= this.mostRounds()) {
+        for (const { compensation } of failed) this.givenUp.add(compensation.id);
+        break;
+      }
       const first = failed.find(({ record }) => record);
       if (first?.record) await this.beforeAnotherTry(first.compensation, first.record, round);
       pending = failed.filter(({ record }) => record?.state !== 'skipped');

@@ -222,9 +222,24 @@ type PayloadOf<Name extends MessageName> = Extract<ReturnType<typeof parseMessag
 
 function status(journal: Journal): MigrationStatus {
   const { migration, kind, phase, outcome, startedAt, endedAt, reason, blocked, paused, pointOfNoReturnAt } = journal;
-  const { steps, gates, refused, copy, replication, handOvers, accounting, imports, validation, downtime, loss } =
-    journal;
-  const { holds, lessons, looks } = journal;
+  const {
+    steps,
+    gates,
+    refused,
+    copy,
+    replication,
+    handOvers,
+    accounting,
+    imports,
+    validation,
+    downtime,
+    loss,
+    rehearsal,
+    prediction,
+    holds,
+    lessons,
+    looks,
+  } = journal;
   return {
     migration,
     kind,
@@ -248,6 +263,8 @@ function status(journal: Journal): MigrationStatus {
     imports,
     validation,
     downtime,
+    rehearsal,
+    prediction,
     loss,
     holds,
     lessons,

@@ -14,6 +14,7 @@ import type {
   LookRecord,
   NoteRecord,
   RefusedMessage,
+  RehearsedStep,
   Replication,
   StepRecord,
   ValidationRecord,
@@ -120,6 +121,8 @@ export interface MigrationStatus {
   imports?: KindImport[];
   validation?: ValidationRecord[];
   downtime?: Downtime;
+  rehearsal?: Journal['rehearsal'];
+  prediction?: Journal['prediction'];
   loss?: Journal['loss'];
   /** Everything that keeps, or kept, the source from being retired. */
   holds?: HoldRecord[];
@@ -146,6 +149,30 @@ export interface MigrationResult {
   /** Rows, or for Calico objects; as text. */
   rows?: string;
   differences?: number;
+  /** Of a rehearsal: what its parent shows at the gate. */
+  rehearsal?: RehearsalFindings;
+}
+
+/** Second argument of `postgresMigration`: carry the plan out on scratch servers, and go back at the end. For children alone. */
+export interface RehearsalOrder {
+  rehearse: 'rollback';
+}
+
+/** What a rehearsal found. */
+export interface RehearsalFindings {
+  /** Everything went well up to where going back was to begin. */
+  reached: boolean;
+  /** Why it went back before that. */
+  failure?: string;
+  validationPassed?: boolean;
+  validations?: { passed: number; of: number };
+  /** The way back, from its beginning to the end of the migration. */
+  rollbackMs?: number;
+  /** What is still there on the scratch servers and should not be. */
+  left: string[];
+  /** Of the forward way, in order. */
+  steps: RehearsedStep[];
+  databaseBytes?: number;
 }
 
 export type Parsed<Payload> = { ok: true; payload: Payload } | { ok: false; why: string };

@@ -8,7 +8,7 @@ import type { PostgresPlan, PostgresPlanInput } from '../plan/postgres';
 import { describeReference } from '../plan/reference';
 import { listen } from './handlers';
 import { newJournal } from './logbook';
-import type { MigrationResult } from './messages';
+import type { MigrationResult, RehearsalOrder } from './messages';
 import { conclude, undoEverything } from './phases/ending';
 import { needed } from './phases/migration';
 import { cleanUp, endingOf } from './phases/postgres/ending';
@@ -17,6 +17,7 @@ import { fenceSource, stopWrites } from './phases/postgres/freeze';
 import type { PostgresMigration } from './phases/postgres/migration';
 import { preflight, startEvidence } from './phases/postgres/preflight';
 import { prepareTarget, snapshot } from './phases/postgres/prepare';
+import { beginRehearsal, findingsOf } from './phases/postgres/rehearsed';
 import { retainSource } from './phases/postgres/retire';
 import { resumeWrites, switchApplication } from './phases/postgres/switch';
 import { smokeTheApplication, validate } from './phases/postgres/validation';
@@ -35,11 +36,19 @@ const strategies: Partial<Record<PostgresPlan['strategy'], Strategy>> = { 'big-b
 /**
  * Carries out one plan.
  * @param input the plan as the operator wrote it
+ * @param order of a migration to its rehearsal: go back at the end, and tell what was found; never given by people
  * @returns outcome, report and figures; `rolled-back` and `rejected` complete the workflow too
  * @throws InvalidPlan (the workflow fails at once, nothing was started); NotUndone when it could be neither finished nor undone
  */
-export async function postgresMigration(input: PostgresPlanInput): Promise<MigrationResult> {
+export async function postgresMigration(input: PostgresPlanInput, order?: RehearsalOrder): Promise<MigrationResult> {
   const migration = begin(input);
+  if (!order) return carryOut(migration);
+  beginRehearsal(migration);
+  const result = await carryOut(migration);
+  return { ...result, rehearsal: findingsOf(migration) };
+}
+
+async function carryOut(migration: PostgresMigration): Promise<MigrationResult> {
   const { runbook } = migration;
   const wayBack = new WayBack(migration, () => measureLoss(migration), 'the target has taken writes since the switch');
   const watch = watchOf(migration);
@@ -136,7 +145,7 @@ async function untilSwitched(migration: PostgresMigration): Promise<void> {
       runbook.note(`Attempt ${attempt}: ${error.reason}. The source takes writes again.`);
       runbook.clearInterruption();
       if (migration.givenUp.length > 0) throw new Interrupted('rollback', 'the undo of an attempt was given up');
-      if (ruleOf(plan.gates, 'cutover') === 'auto' && attempt >= automaticAttempts) {
+      if (ruleOf(plan.gates, 'cutover') === 'auto' && attempt >= (runbook.rehearsal ? 1 : automaticAttempts)) {
         throw new Interrupted('rollback', `${attempt} attempts ran out of time`);
       }
       delete runbook.journal.reason;

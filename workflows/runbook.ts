@@ -1,6 +1,14 @@
 // The machinery under every migration: steps, gates, compensation, blocking, pausing, interruption.
 // The journal is the single source of progress; status, details and search attributes are made from it.
-import { CancellationScope, CancelledFailure, condition, isCancellation, log, sleep } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  isCancellation,
+  log,
+  sleep,
+} from '@temporalio/workflow';
 import type { FailureType } from '../journal/failure-types';
 import type { GateRecord, Journal, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
@@ -45,8 +53,11 @@ export interface StepOptions<Result> {
   describe?: (result: Result) => string;
 }
 
+/** A step of a rehearsal that is tried again by itself: an outage of seconds must not spoil it, a longer one does. */
+const triesInRehearsal = 3;
+
 export class Runbook extends Logbook {
-  private readonly stack = new CompensationStack(this);
+  private readonly stack = new CompensationStack(this, () => (this.rehearsal ? 1 : Infinity));
   private interruption?: Interrupted;
   private running?: CancellationScope;
   /** Compensations run: the forward path stands still. */
@@ -54,6 +65,8 @@ export class Runbook extends Logbook {
   /** The migration only comes to its end now, or goes back for good: nothing can be asked for any more. */
   ending = false;
   private rollbackAfterUnwind?: Interrupted;
+  /** On scratch servers, where nobody is asked: what fails ends it, and its way back begins where this says. */
+  rehearsal?: { goesBack: 'before-switch' | 'after-switch'; reachedAt?: string };
 
   constructor(
     journal: Journal,
@@ -101,10 +114,9 @@ export class Runbook extends Logbook {
           this.interrupt('deadline', record.failure);
           this.throwIfInterrupted();
         }
-        const choice = await this.blocked(
-          record,
-          options.againByItself ? pauseBeforeAnotherTry(record.retries + 3) : undefined,
-        );
+        const choice =
+          this.endOfRehearsal(record, options) ??
+          (await this.blocked(record, options.againByItself ? pauseBeforeAnotherTry(record.retries + 3) : undefined));
         if (choice.kind === 'skip') {
           record.result = `skipped by ${choice.by}: ${choice.reason ?? ''}`;
           this.end(record, 'skipped');
@@ -116,6 +128,24 @@ export class Runbook extends Logbook {
         this.show();
       }
     }
+  }
+
+  /** Where a migration would wait for people, a rehearsal goes back, or, where it goes back already, ends: its scratch databases are emptied in any case. */
+  private endOfRehearsal(record: StepRecord, options: Pick<StepOptions<unknown>, 'againByItself'>): Answer | undefined {
+    if (!this.rehearsal || (options.againByItself && record.retries < triesInRehearsal)) return undefined;
+    const failed = `step ${record.id} failed: ${record.failure ?? ''}`;
+    if (!this.ending && !this.rollingBack && !this.goingBack) {
+      this.interrupt('rollback', failed);
+      this.throwIfInterrupted();
+    }
+    if (record.skippable) return { kind: 'skip', by: 'the rehearsal', reason: 'nobody is asked' };
+    throw ApplicationFailure.nonRetryable(`The way back of the rehearsal failed: ${failed}`, 'NotUndone');
+  }
+
+  /** The forward way of a rehearsal is over: what comes now is its way back. */
+  endOfForwardWay(kind: InterruptKind): Interrupted {
+    if (this.rehearsal) this.rehearsal.reachedAt = this.now().toISOString();
+    return new Interrupted(kind, 'rehearsed to the switch; now the way back');
   }
 
   /** @param againMs after this time nobody's answer is a retry */
@@ -319,6 +349,7 @@ export class Runbook extends Logbook {
     this.throwIfInterrupted();
     if (CancellationScope.current().consideredCancelled)
       throw new CancelledFailure('cancelled before the point of no return');
+    if (this.rehearsal?.goesBack === 'before-switch') throw this.endOfForwardWay('rollback');
     this.stack.forget();
     this.journal.pointOfNoReturnAt = this.now().toISOString();
     this.show();

@@ -15,6 +15,7 @@ import { createLossActivities } from './loss';
 import { createMonitorActivities } from './monitor';
 import { createMovingActivities } from './moving';
 import { createPreflightActivities } from './preflight';
+import { createRehearsalActivities } from './rehearsal';
 import { createRetireActivities } from './retire';
 import { createRoleActivities } from './roles';
 import { createSchemaActivities } from './schema';
@@ -38,6 +39,7 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createBaselineActivities(dependencies),
     ...createRoleActivities(dependencies),
     ...createSnapshotActivities(dependencies),
+    ...createRehearsalActivities(dependencies),
     ...createSchemaActivities(dependencies),
     ...createFenceActivities(dependencies),
     ...createCopyActivities(dependencies),

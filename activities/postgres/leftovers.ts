@@ -9,7 +9,6 @@ import { applicationNamePrefix, waitingPurpose } from './connection';
 import { readMark } from './fence/former';
 import { ownsLedger } from './ledger';
 import { ledgerSchema, type PostgresScope } from './scope';
-import { scratchDatabase } from './snapshot/scratch';
 import { markerSchemaComment } from './stream/marker';
 import { migrationKey, streamPrefix } from './stream/names';
 import { findObjects, type StreamObject, type StreamObjectKind } from './stream/objects';
@@ -73,7 +72,6 @@ async function lookAt(
   kept: KeptObjects,
   signal: AbortSignal,
 ): Promise<CreatedObject[]> {
-  const scratch = scratchDatabase(scope.migration);
   const streamed = await findObjects(session, { key: '[0-9a-f]{10}' });
   return [
     where === 'target' ? await ledger(session, scope) : await markerSchema(session, scope, streamed),
@@ -88,16 +86,6 @@ async function lookAt(
       ),
     ),
     ...(await origins(session, where)),
-    ...found(
-      'scratch database',
-      where,
-      scratch,
-      await names(
-        session,
-        `select datname as name, 'drop database removes it' as why from pg_database where datname = $1`,
-        [scratch],
-      ),
-    ),
     ...found('session', where, `${applicationNamePrefix} *`, await lingering(session, signal)),
   ];
 }

@@ -1,6 +1,7 @@
 // Runbook section 7: the actions after the migration, each with what was done about it, by whom it is still to be done otherwise.
 import { heading, list, paragraph, table, type Block, type Section, type Text } from '../document';
-import { betweenMs, formatCount, formatTime } from '../quantities';
+import { comparePrediction } from '../prediction';
+import { betweenMs, formatBytes, formatCount, formatTime } from '../quantities';
 import { formatDurationMs } from '../../plan/duration';
 import { done, failed, open, pending, quiet, stepOf, stepsBeginning, warning } from '../reading';
 import type { Journal } from '../types';
@@ -16,6 +17,7 @@ export function afterwards(journal: Journal): Section {
       table(['Action', 'Status', 'What was done'], actions(journal)),
       heading('Estimated against actual'),
       table(['Quantity', '>Estimated', '>Actual', '>Error'], estimates(journal)),
+      ...predicted(journal),
       heading('Lessons learned'),
       ...lessons(journal),
       heading('Notes'),
@@ -180,6 +182,24 @@ function estimates(journal: Journal): Text[][] {
   ];
 }
 
+/** What people were told before they approved, step by step. */
+function predicted(journal: Journal): Block[] {
+  const { prediction } = journal;
+  if (!prediction) return [];
+  return [
+    heading('Predicted against actual'),
+    table(
+      ['Step', '>Predicted', '>Actual', '>Error'],
+      comparePrediction(journal).map(({ title, predictedMs, actualMs }) =>
+        estimateRow(title, predictedMs, actualMs, formatDurationMs),
+      ),
+    ),
+    paragraph(
+      `Predicted ${formatTime(prediction.madeAt)}, ${prediction.basis === 'assumed' ? 'by assumed rates' : 'from the rehearsal'}; on the target ${formatBytes(prediction.diskBytes)} of disk and ${formatBytes(prediction.walBytes)} of WAL. ${prediction.assumptions.join('. ')}.`,
+    ),
+  ];
+}
+
 /** Estimated against actual, with the error in percent. */
 export function estimateRow(
   title: string,
@@ -206,7 +226,7 @@ function count(text: string | undefined): number | undefined {
 /** Time in which steps worked: overlapping steps count once; monitoring and retention do not count. */
 export function movingMs(journal: Journal): number | undefined {
   const spans = journal.steps
-    .filter(({ id, endedAt }) => endedAt !== undefined && !/^monitor|^rehears|^verify-snapshot/.test(id))
+    .filter(({ id, endedAt }) => endedAt !== undefined && !/^monitor|^rehears|^verify-snapshot|scratch$/.test(id))
     .map(({ startedAt, endedAt }) => [Date.parse(startedAt), Date.parse(endedAt ?? startedAt)] as const)
     .sort(([left], [right]) => left - right);
   if (spans.length === 0) return undefined;

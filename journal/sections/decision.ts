@@ -1,8 +1,7 @@
-// Runbook sections 2 and 3: which strategy and why, and what the dry run found.
-import { heading, joined, list, paragraph, table, type Block, type Section, type Text } from '../document';
-import { formatCount, formatMaybeMs, formatTime } from '../quantities';
+// Runbook section 2: which strategy and why.
+import { heading, list, paragraph, table, type Block, type Section, type Text } from '../document';
 import { formatDurationMs } from '../../plan/duration';
-import { done, failed, open, pending, quiet, stepOf } from '../reading';
+import { done, quiet } from '../reading';
 import type { Journal } from '../types';
 
 const strategies = [
@@ -60,62 +59,4 @@ export function decisionRecord(journal: Journal, selected: string | undefined): 
     table(['Question', 'Answer'], rows),
     ...(facts.length > 0 ? [paragraph('The facts behind the recommendation:'), list(facts)] : []),
   ];
-}
-
-export function dryRun(journal: Journal): Section {
-  return { id: 'dry-run', number: '3', title: 'Dry Run Execution', blocks: dryRunBlocks(journal) };
-}
-
-function dryRunBlocks(journal: Journal): Block[] {
-  const { rehearsal } = journal;
-  const step = journal.plan.facts?.rehearsal ? stepOf(journal, 'rehearsal', 'verify-snapshot') : undefined;
-  if (!rehearsal && !step) {
-    const planned = journal.plan.facts?.rehearsal === true;
-    const status = planned ? pending(journal) : quiet('not planned');
-    const titles = ['Duration', 'Rows migrated', 'Errors encountered', 'Validation passed'];
-    const why = planned
-      ? 'A dry run is planned and has not begun.'
-      : 'No dry run was planned: the plan names no rehearsal servers, so the production run was the first one. The estimate below rests on no measurement.';
-    return [
-      table(
-        ['Dry Run Result', 'Status'],
-        titles.map((title) => [title, status]),
-      ),
-      paragraph(why),
-    ];
-  }
-  const ms = rehearsal?.durationMs ?? step?.durationMs;
-  const errors = rehearsal?.errors ?? (step?.failure ? [step.failure] : []);
-  const running = rehearsal ? rehearsal.endedAt === undefined : step?.state === 'running';
-  const rows: Text[][] = [
-    ['Duration', ms === undefined ? open('still running') : formatMaybeMs(ms)],
-    [
-      'Rows migrated',
-      rehearsal?.rows === undefined ? (step?.result ?? quiet('not counted')) : formatCount(rehearsal.rows),
-    ],
-    [
-      'Errors encountered',
-      errors.length === 0
-        ? running
-          ? open('none so far')
-          : done('none')
-        : joined(failed(`${errors.length}: `), errors.join('; ')),
-    ],
-    ['Validation passed', passed(rehearsal?.validationPassed, running)],
-  ];
-  const gate = journal.gates.findLast(({ name }) => name === 'go-live');
-  return [
-    table(['Dry Run Result', 'Status'], rows),
-    paragraph(
-      `Ran ${formatTime(rehearsal?.startedAt ?? step?.startedAt)} to ${formatTime(rehearsal?.endedAt ?? step?.endedAt)} on scratch servers, never on production. `,
-      gate
-        ? `Decision gate go-live: ${gate.state}.`
-        : 'Decision gate: production is touched only if the dry run completed without errors and validation passed.',
-    ),
-  ];
-}
-
-function passed(validation: boolean | undefined, running: boolean): Text {
-  if (validation === undefined) return running ? open('not yet') : quiet('not recorded');
-  return validation ? done('passed') : failed('did not pass');
 }

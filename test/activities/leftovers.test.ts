@@ -7,7 +7,6 @@ import { createFenceActivities } from '../../activities/postgres/fence';
 import { openLedger } from '../../activities/postgres/ledger';
 import { createLeftoverActivities } from '../../activities/postgres/leftovers';
 import type { PostgresScope } from '../../activities/postgres/scope';
-import { scratchDatabase } from '../../activities/postgres/snapshot/scratch';
 import { ensureMarker } from '../../activities/postgres/stream/marker';
 import { groupStream, migrationKey, streamPrefix } from '../../activities/postgres/stream/names';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
@@ -39,7 +38,7 @@ const look = (kept = {}) => createLeftoverActivities(dependencies).findLeftovers
 
 const kinds = [
   ...['schema', 'fence', 'replication slot', 'publication', 'subscription', 'event trigger', 'function'],
-  ...['marker table', 'replication origin', 'scratch database', 'session'],
+  ...['marker table', 'replication origin', 'session'],
 ];
 const mine = streamPrefix(scope.migration);
 
@@ -57,7 +56,6 @@ it('whatever is still there is named with what it does or how to remove it', asy
   await target.query(
     `create publication ${mine}l1 for all tables; create subscription ${mine}g1 connection 'host=nowhere' publication p with (connect = false)`,
   );
-  await target.query(`create database ${scratchDatabase(scope.migration)}`);
   const lane = new Client({ connectionString: pair.target.url('shop'), application_name: 'cutover copy lane 1' });
   await lane.connect();
   const present = (await look()).filter(({ state }) => state === 'present');
@@ -65,14 +63,12 @@ it('whatever is still there is named with what it does or how to remove it', asy
     'schema cutover',
     `publication ${mine}l1`,
     `subscription ${mine}g1`,
-    `scratch database ${scratchDatabase(scope.migration)}`,
     'session cutover copy lane 1 (pid n)',
   ]);
   await lane.end();
   await target.query(`drop publication ${mine}l1`);
   await target.query(`alter subscription ${mine}g1 set (slot_name = none)`);
   await target.query(`drop subscription ${mine}g1`);
-  await target.query(`drop database ${scratchDatabase(scope.migration)}`);
   await target.query('drop schema cutover cascade');
   expect((await look()).filter(({ state }) => state !== 'gone')).toEqual([]);
 });

@@ -217,12 +217,21 @@ describe('servers', () => {
       plan: { rehearsal },
       environment: { SCRATCH: source.url(database), OTHER: scratch },
     });
-    expect(failed(onProduction.checks)).toEqual(['rehearsal-databases', 'rehearsal-servers']);
+    expect(failed(onProduction.checks)).toEqual(['rehearsal-guard']);
     const beside = await preflight({
-      plan: { rehearsal },
+      plan: { rehearsal, waivers: { 'rehearsal-guard': 'it will do no harm' } },
       environment: { SCRATCH: scratch, OTHER: await target.createDatabase(`scratch ${number}`) },
     });
-    expect(failed(beside.checks)).toEqual(['rehearsal-servers']);
+    expect(failed(beside.checks)).toEqual(['rehearsal-guard']);
+  });
+
+  it('warns when the migration was never tried, unless the plan says why', async () => {
+    expect(await check('rehearsal')).toMatchObject({ outcome: 'warn' });
+    const rehearsal = { skip: 'rehearsed by hand on a copy last week' };
+    expect(await check('rehearsal', { plan: { rehearsal } })).toMatchObject({
+      outcome: 'pass',
+      found: expect.stringContaining('rehearsed by hand') as string,
+    });
   });
 
   it('refuses a downgrade', async () => {

@@ -14,6 +14,8 @@ import { gateOpen, phaseIs, until, type MigrationHandle, type Rig } from '../fix
 /** Drives a migration to where its history is worth keeping; it may still be running then. */
 export type Scenario = (rig: Rig) => Promise<MigrationHandle>;
 
+const scratch = { source: { env: 'SCRATCH_SOURCE' }, target: { env: 'SCRATCH_TARGET' } };
+
 const approve = async (handle: MigrationHandle, ...gates: string[]): Promise<void> => {
   for (const gate of gates) {
     await until(handle, gateOpen(gate));
@@ -153,6 +155,30 @@ export const scenarios: Record<string, Scenario> = {
     await handle.signal(rollbackSignal, { by: 'anna', reason: 'no time left' });
     await handle.result();
     return handle;
+  },
+  'rehearsed-then-completed': async ({ start }) => {
+    const handle = await start({ gates: { start: 'auto' }, rehearsal: scratch });
+    await approve(handle, 'go-live', 'cutover', 'accept', 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'rehearsed-again-after-a-failure': async ({ start, world }) => {
+    world.failNext('compareTables', 1, 'VerificationMismatch');
+    const handle = await start({ gates: { start: 'auto' }, rehearsal: scratch });
+    await until(handle, phaseIs('blocked'), 60_000);
+    await handle.signal(retrySignal, { by: 'anna' });
+    await until(handle, gateOpen('go-live'), 60_000);
+    return handle;
+  },
+  'rehearsal-of-big-bang': async ({ start, client }) => {
+    const handle = await start({ gates: { start: 'auto' }, rehearsal: scratch });
+    await until(handle, gateOpen('go-live'), 60_000);
+    return client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
+  },
+  'rehearsal-of-cdc': async ({ start, client }) => {
+    const handle = await start({ gates: { start: 'auto' }, rehearsal: scratch, strategy: 'cdc' });
+    await until(handle, gateOpen('go-live'), 60_000);
+    return client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
   },
   'calico-completed': async ({ startCalico }) => {
     const handle = await startCalico();

@@ -61,10 +61,22 @@ describe('the report of a completed migration', () => {
 
   it('fills every row of the dry run', () => {
     expect(tableRows(report, '| Dry Run Result | Status |')).toEqual([
-      ['Duration', '1 min 20 s'],
+      ['Duration', '1 min 20 s, there and back'],
       ['Rows migrated', '1 198 002'],
       ['Errors encountered', '✔ none'],
-      ['Validation passed', '✔ passed'],
+      ['Validation passed', '✔ passed, 14 of 14'],
+      ['Rollback rehearsed', '✔ undone before the switch, in 9.0 s'],
+      ['Size', '500 MB; production is 1.02 times as large'],
+    ]);
+    expect(tableRows(report, '| Step | Time | Writes stopped |')).toEqual([['Copy the rows', '40 s', 'yes']]);
+  });
+
+  it('compares what was predicted with what happened, in percent', () => {
+    expect(tableRows(report, '| Step | Predicted | Actual | Error |')).toEqual([
+      ['Copy the rows', '41 s', expect.any(String), expect.stringMatching(/%$/)],
+      ['A step that never ran', '1.0 s', 'not known', '–'],
+      ['The 1 of these that ran', '41 s', expect.any(String), expect.stringMatching(/%$/)],
+      ['Writes stopped', '1 min 30 s', expect.any(String), expect.stringMatching(/%$/)],
     ]);
   });
 
@@ -234,6 +246,10 @@ describe('the report of another ending', () => {
   it('admits that no dry run was planned', () => {
     const report = renderReport(rejectedJournal());
     expect(tableRows(report, '| Dry Run Result | Status |').every((row) => row[1] === 'not planned')).toBe(true);
+    const journal = rejectedJournal();
+    const facts = { ...journal.plan.facts, rehearsalSkipped: 'rehearsed by hand last week' };
+    const explained = renderReport({ ...journal, plan: { ...journal.plan, facts } });
+    expect(explained).toContain('The plan says why: rehearsed by hand last week.');
     expect(report).toContain('**Rejected.** gate start was rejected by anna: month-end run is still going');
     expect(report).toContain('✔ Nothing: the migration has made nothing');
   });

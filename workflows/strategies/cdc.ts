@@ -1,6 +1,6 @@
 // CDC: the database keeps serving while it is copied and streamed; the freeze is a second or so whatever the size; after the switch the old side
 // follows the new one, so that going back is a switch and not a loss, and so is going forward once more.
-import { CancellationScope, CancelledFailure, isCancellation, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, CancelledFailure, isCancellation, sleep } from '@temporalio/workflow';
 import { ruleOf } from '../../plan/gates';
 import { refuse } from '../handlers';
 import type { MigrationResult, RecopyRequest, RollbackRequest } from '../messages';
@@ -14,6 +14,7 @@ import { removeStreams, startStreaming } from '../phases/postgres/cdc/streaming'
 import { goBackWithoutLoss, inUse, requestWayBack } from '../phases/postgres/cdc/window';
 import type { PostgresMigration } from '../phases/postgres/migration';
 import { prepareTarget } from '../phases/postgres/prepare';
+import { giveTargetBack } from '../phases/postgres/rehearsed';
 import { retainSource } from '../phases/postgres/retire';
 import { goBack, onTarget } from '../phases/postgres/way-back';
 import type { WayBack } from '../phases/way-back';
@@ -76,21 +77,29 @@ export class Cdc {
       if (!used.failed) return this.endOnTarget();
       const { error } = used;
       if (!switched(migration)) return this.endOnSource(error);
-      if (!(error instanceof Interrupted) || migration.runbook.ending) return this.endAfterInterruption(error);
+      const reason = this.goesBackFor(error);
+      if (reason === undefined) return this.endAfterInterruption(error);
       if (!migration.following) {
-        stayOnTarget(migration, error.reason);
+        stayOnTarget(migration, reason);
         continue;
       }
-      const back = await attempted(() => goBackWithoutLoss(migration, error.reason));
+      const back = await attempted(() => goBackWithoutLoss(migration, reason));
       if (back.failed && switched(migration)) return this.endAfterInterruption(back.error);
       if (back.failed) return this.endOnSource(back.error);
       if (ruleOf(migration.plan.gates, 'cutover') === 'auto')
         return this.endOnSource(
           CancellationScope.current().consideredCancelled
             ? new CancelledFailure('cancelled while it went back')
-            : new Interrupted('rollback', error.reason),
+            : new Interrupted('rollback', reason),
         );
     }
+  }
+
+  /** Why the hand-over back is to begin; undefined where this error ends the migration another way. A rehearsal goes back for a cancellation too. */
+  private goesBackFor(error: unknown): string | undefined {
+    const { runbook } = this.migration;
+    if (error instanceof Interrupted && !runbook.ending) return error.reason;
+    return runbook.rehearsal && isCancellation(error) ? 'the rehearsal was cancelled' : undefined;
   }
 
   /** Nothing was ever switched: everything is undone. Otherwise the source is in use again, and only the streams go. */
@@ -105,11 +114,12 @@ export class Cdc {
       migration.givenUp.push(...(await runbook.unwind(describe(error))));
       await this.endStreams();
       noWayForward(migration);
+      if (runbook.rehearsal) await giveTargetBack(migration);
       await cleanUp(migration);
       const result = await conclude(
         migration,
         'rolled-back',
-        endingOf(migration, { sourceFence: false, targetFence: true }),
+        endingOf(migration, { sourceFence: false, targetFence: !runbook.rehearsal }),
       );
       requireUndone(migration);
       if (isCancellation(error)) throw error;
@@ -197,7 +207,7 @@ async function untilHandedOver(migration: CdcMigration): Promise<void> {
       runbook.note(`Attempt ${attempt}: ${error.reason}. Writes go on as before, and so does the stream.`);
       runbook.clearInterruption();
       if (migration.givenUp.length > 0) throw new Interrupted('rollback', 'the undo of an attempt was given up');
-      if (ruleOf(plan.gates, 'cutover') === 'auto' && attempt >= automaticAttempts)
+      if (ruleOf(plan.gates, 'cutover') === 'auto' && attempt >= (runbook.rehearsal ? 1 : automaticAttempts))
         throw new Interrupted('rollback', `${attempt} attempts ran out of time`);
       delete runbook.journal.reason;
       await runbook.interruptible(() => sleep(attempt * 1_000, { summary: 'Before the next try' }));
@@ -208,6 +218,11 @@ async function untilHandedOver(migration: CdcMigration): Promise<void> {
 /** Going back was to lose nothing, and would lose something by now: nobody has accepted that. */
 function stayOnTarget(migration: CdcMigration, reason: string): void {
   const { runbook } = migration;
+  if (runbook.rehearsal)
+    throw ApplicationFailure.nonRetryable(
+      `The rehearsal cannot go back without a loss (${reason}): the scratch source does not follow the scratch target. Its report says why.`,
+      'NotUndone',
+    );
   migration.turning = false;
   runbook.clearInterruption();
   runbook.note(

@@ -1,8 +1,8 @@
 // Can both servers be reached, directly, as what they should be, and are they different ones?
 // Nothing here can be waived where the wrong answer would send rows to the wrong place.
-import { counted, listed, pass, type Finding, type PreflightCheck } from './check';
+import { listed, pass, type Finding, type PreflightCheck } from './check';
 import type { CheckContext, CheckedSide } from './context';
-import { readServer, sameDatabase, sameServer, type ServerFacts } from './server-facts';
+import { sameDatabase, sameServer } from './server-facts';
 
 export const connectivityChecks: PreflightCheck[] = [
   ...(['source', 'target'] as const).flatMap((side): PreflightCheck[] => [
@@ -41,19 +41,6 @@ export const connectivityChecks: PreflightCheck[] = [
     side: 'both',
     waivable: false,
     look: differentDatabases,
-  },
-  {
-    name: 'rehearsal-databases',
-    title: 'The rehearsal does not touch source or target',
-    side: 'both',
-    waivable: false,
-    look: (context) => rehearsal(context, 'databases'),
-  },
-  {
-    name: 'rehearsal-servers',
-    title: 'The rehearsal runs on servers of its own',
-    side: 'both',
-    look: (context) => rehearsal(context, 'servers'),
   },
 ];
 
@@ -138,44 +125,4 @@ async function differentDatabases(context: CheckContext): Promise<Finding> {
     };
   }
   return pass('two servers');
-}
-
-async function rehearsal(context: CheckContext, level: 'databases' | 'servers'): Promise<Finding> {
-  const { rehearsal: scratch } = context.input;
-  if (!scratch) return pass('no rehearsal is planned');
-  const production: [string, ServerFacts][] = [
-    ['source', await context.server('source')],
-    ['target', await context.server('target')],
-  ];
-  const same = level === 'databases' ? sameDatabase : sameServer;
-  const others: [string, ServerFacts][] = [
-    ['rehearsal source', await scratchServer(context, 'source')],
-    ['rehearsal target', await scratchServer(context, 'target')],
-  ];
-  const pairs = [...production, ...(level === 'databases' ? others.slice(0, 1) : [])];
-  const clashes = others.flatMap(([name, facts]) =>
-    pairs
-      .filter(([other, facing]) => other !== name && same(facts, facing))
-      .map(([other]) => `the ${name} is on the same ${level === 'databases' ? 'database' : 'server'} as the ${other}`),
-  );
-  if (clashes.length === 0) return pass(`${counted(others.length, 'scratch database')} apart from source and target`);
-  return {
-    outcome: 'fail',
-    found: clashes.join('; '),
-    expected: 'scratch servers, never production',
-    fix: 'correct the references of plan.rehearsal',
-  };
-}
-
-function scratchServer(context: CheckContext, which: 'source' | 'target'): Promise<ServerFacts> {
-  return context.once(`rehearsal ${which}`, async () => {
-    const reference = context.input.rehearsal?.[which];
-    if (!reference) throw new Error('no rehearsal is planned');
-    const session = await context.open(reference, 'scratch');
-    try {
-      return await readServer(session);
-    } finally {
-      await session.end().catch(() => undefined);
-    }
-  });
 }

@@ -3,6 +3,7 @@
 import type { Client, QueryResultRow } from 'pg';
 import type { Afterwards, CdcSettings, RollbackTriggers, Snapshot, Validation } from '../../../plan/postgres';
 import type { ConnectionReference } from '../../../plan/reference';
+import type { Rehearsal } from '../../../plan/rehearsal';
 import type { Retire } from '../../../plan/retire';
 import type { PostgresDependencies } from '../../dependencies';
 import { postgresFailure } from '../errors';
@@ -18,7 +19,7 @@ export interface PreflightInput {
   waivers: Record<string, string>;
   snapshot: Snapshot;
   validation: Validation;
-  rehearsal?: { source: ConnectionReference; target: ConnectionReference };
+  rehearsal?: Rehearsal;
   /** What is asked for after the switch. */
   triggers?: RollbackTriggers;
   afterwards?: Afterwards;

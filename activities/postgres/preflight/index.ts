@@ -19,6 +19,7 @@ import { keyChecks } from './keys';
 import { lockChecks } from './locks';
 import { objectChecks } from './objects';
 import { privilegeChecks } from './privileges';
+import { rehearsalChecks } from './rehearsal';
 import { replicationChecks } from './replication';
 import { roleChecks } from './roles';
 import { selectionChecks } from './selection';
@@ -32,6 +33,7 @@ export type { MigrationFacts, PreflightInput };
 
 const families: PreflightCheck[][] = [
   connectivityChecks,
+  rehearsalChecks,
   versionChecks,
   privilegeChecks,
   fenceChecks,

@@ -32,32 +32,39 @@ export function createClearActivities({ connections, artifacts }: PostgresDepend
       return withHeartbeat({ dropped: 0, total: 0 }, async ({ signal, report }) => {
         const before = parseInventory(await artifacts.read(reference));
         const session = { side: 'target', purpose: 'clear target', signal } as const;
-        return connections.withSession(scope.target, session, async (target) => {
-          await target.query('set client_min_messages = error');
-          await endOwnWriters(target);
-          await alone(target, () => noteCleared(target));
-          const total = (await extraObjects(target, before)).length + (await extraLargeObjects(target, before)).length;
-          const progress = async (): Promise<void> =>
-            report({ dropped: total - (await extraObjects(target, before)).length, total });
-          for (const stage of stages) {
-            const extra = (await extraObjects(target, before)).filter(stage);
-            await inPieces(extra, objectsAtOnce, (piece) => alone(target, () => dropAll(target, piece)));
-            await progress();
-          }
-          await inPieces(await extraLargeObjects(target, before), largeObjectsAtOnce, (oids) =>
-            alone(target, () => target.query('select lo_unlink(oid) from unnest($1::oid[]) as oid', [oids])),
-          );
-          await alone(target, () => restoreProperties(target, before));
-          await alone(target, () => clearLedger(target));
-          const left = [
-            ...(await extraObjects(target, before)).map(({ type, identity }) => `${type} ${identity}`),
-            ...(await extraLargeObjects(target, before)).map((oid) => `large object ${oid}`),
-          ];
-          return { dropped: total - left.length, left: left.slice(0, 100) };
-        });
+        return connections.withSession(scope.target, session, (target) => putBack(target, before, report));
       });
     },
   };
+}
+
+/** Puts one database back to the inventory. @returns how much was dropped, and the first hundred of what is still there and was not before */
+export async function putBack(
+  target: Client,
+  before: Inventory,
+  report: (progress: { dropped: number; total: number }) => void = () => undefined,
+): Promise<{ dropped: number; left: string[] }> {
+  await target.query('set client_min_messages = error');
+  await endOwnWriters(target);
+  await alone(target, () => noteCleared(target));
+  const total = (await extraObjects(target, before)).length + (await extraLargeObjects(target, before)).length;
+  const progress = async (): Promise<void> =>
+    report({ dropped: total - (await extraObjects(target, before)).length, total });
+  for (const stage of stages) {
+    const extra = (await extraObjects(target, before)).filter(stage);
+    await inPieces(extra, objectsAtOnce, (piece) => alone(target, () => dropAll(target, piece)));
+    await progress();
+  }
+  await inPieces(await extraLargeObjects(target, before), largeObjectsAtOnce, (oids) =>
+    alone(target, () => target.query('select lo_unlink(oid) from unnest($1::oid[]) as oid', [oids])),
+  );
+  await alone(target, () => restoreProperties(target, before));
+  await alone(target, () => clearLedger(target));
+  const left = [
+    ...(await extraObjects(target, before)).map(({ type, identity }) => `${type} ${identity}`),
+    ...(await extraLargeObjects(target, before)).map((oid) => `large object ${oid}`),
+  ];
+  return { dropped: total - left.length, left: left.slice(0, 100) };
 }
 
 /** Before an object go those that would refuse, survive or multiply its end; CASCADE does the rest. */

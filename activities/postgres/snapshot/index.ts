@@ -8,6 +8,7 @@ import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { attemptFacts, withHeartbeat } from '../../heartbeat';
 import { runTool } from '../client-tools';
+import { restoreForRehearsal, type RestorePlace } from '../rehearsal/restore';
 import type { PostgresScope } from '../scope';
 import { listTables } from '../tables';
 import { commandEnvironment, runCommand } from './command';
@@ -15,8 +16,6 @@ import { dumpDatabase, type SnapshotProgress } from './dump';
 import { takeRdsSnapshot, verifyRdsSnapshot, type RdsProgress, type RdsSnapshotReference } from './rds';
 import { restoreToScratch } from './scratch';
 import { toolFailure } from './tool-failure';
-
-export { scratchPrefix } from './scratch';
 
 export interface SnapshotResult {
   kind: Snapshot['kind'];
@@ -127,19 +126,23 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
     },
 
     /**
-     * Verifies it: restored on the scratch server where there is one, otherwise by digest and table of contents; a command by its `verify`.
+     * Verifies it: restored into the scratch source where there is one, in which the rows then stay; otherwise by digest and table of contents; a command by its `verify`.
      * @throws VerificationMismatch when rows or tables are missing or the file has changed; PreconditionFailed; TargetConflict; the retryable ones
      */
     verifySnapshot: ({
       scope,
       snapshot,
       result,
+      restore,
       scratch,
       side = 'source',
     }: {
       scope: PostgresScope;
       snapshot: Snapshot;
       result: SnapshotResult;
+      /** The scratch source of a rehearsal: what is restored stays there. */
+      restore?: RestorePlace;
+      /** A server where it is restored into a database of its own, which is dropped again. */
       scratch?: ConnectionReference;
       side?: Backed;
     }): Promise<SnapshotVerification> =>
@@ -172,16 +175,14 @@ export function createSnapshotActivities(dependencies: PostgresDependencies) {
             `sha256 ${artifact.sha256.slice(0, 12)}… of all ${artifact.bytes} bytes is as it was written`,
             ...(await listArchive(scope, side, path, signal)),
           ];
-          if (!scratch || !counts) return done('list+checksum', evidence);
+          if (!(restore ?? scratch) || !counts) return done('list+checksum', evidence);
           report('restoring the snapshot on the scratch server');
-          const restored = await restoreToScratch(dependencies, {
-            scope,
-            side,
-            scratch,
-            path,
-            counts: await artifacts.read(counts),
-            signal,
-          });
+          const restoring = { scope, path, counts: await artifacts.read(counts), signal };
+          const restored = restore
+            ? await restoreForRehearsal(dependencies, { ...restoring, place: restore })
+            : scratch
+              ? await restoreToScratch(dependencies, { ...restoring, side, scratch })
+              : [];
           return done('restore', [...evidence, ...restored]);
         } finally {
           await artifacts.release?.(artifact);

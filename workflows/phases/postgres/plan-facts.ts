@@ -2,13 +2,15 @@
 import type { PlanFacts } from '../../../journal/types';
 import { parseDurationMs } from '../../../plan/duration';
 import type { PostgresPlan } from '../../../plan/postgres';
+import { rehearsalServers, rehearsalSkipped } from '../../../plan/rehearsal';
 import { partsOf } from '../../../plan/retire';
 
 export function planFacts(plan: PostgresPlan): PlanFacts {
   const { snapshot, rehearsal, application, validation, rollbackTriggers, afterwards } = plan;
   return {
     snapshot: snapshot.kind,
-    rehearsal: rehearsal !== undefined,
+    rehearsal: rehearsalServers(rehearsal) !== undefined,
+    rehearsalSkipped: rehearsalSkipped(rehearsal),
     application: application !== undefined,
     monitorMs: parseDurationMs(plan.monitor),
     retainSourceMs: parseDurationMs(plan.retainSource),

@@ -1,4 +1,5 @@
 // Runbook section 1 and 2: is it possible, how is it now, and why this way. Nothing is changed.
+import { predictFromSizes, predictionEvidence } from '../../../journal/prediction';
 import type { Check } from '../../../journal/types';
 import { formatDurationMs, parseDurationMs } from '../../../plan/duration';
 import { run } from '../../activity-options';
@@ -44,6 +45,7 @@ export async function preflight(migration: PostgresMigration): Promise<void> {
   );
 
   recordDecision(migration);
+  predict(migration);
 }
 
 async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
@@ -94,6 +96,23 @@ function recordDecision({ runbook, plan, facts }: PostgresMigration): void {
   runbook.show();
 }
 
+/** From sizes alone: nothing has been tried yet. */
+function predict({ runbook, plan, facts }: PostgresMigration): void {
+  const { databaseBytes, tables } = needed(facts, 'facts');
+  runbook.journal.prediction = predictFromSizes(
+    {
+      strategy: plan.strategy,
+      databaseBytes,
+      tables,
+      lanes: plan.copy.lanes,
+      maxBytesPerSecond: plan.copy.maxBytesPerSecond,
+      dumps: plan.snapshot.kind === 'pg_dump',
+    },
+    runbook.now(),
+  );
+  runbook.show();
+}
+
 /** What the people at the `start` gate should see. */
 export function startEvidence(migration: PostgresMigration): string[] {
   const { runbook, plan, facts } = migration;
@@ -103,6 +122,7 @@ export function startEvidence(migration: PostgresMigration): string[] {
     `source PostgreSQL ${facts?.sourceVersion}, target PostgreSQL ${facts?.targetVersion}`,
     `${baseline?.tables} tables, ${baseline?.rows} rows, ${megabytes(baseline?.databaseBytes ?? 0)}`,
     `strategy ${plan.strategy}; the facts speak for ${decision?.recommended}: ${decision?.reasons.join('; ')}`,
+    ...(runbook.journal.prediction ? predictionEvidence(runbook.journal.prediction) : []),
     `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
   ];
 }

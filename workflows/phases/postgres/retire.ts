@@ -1,5 +1,6 @@
 // Runbook section 7 for PostgreSQL: a backup of the target, the source kept, and what the plan wants done with it at the end. Each part that
 // cannot be undone waits for whoever holds the source.
+import { rehearsalServers } from '../../../plan/rehearsal';
 import { parseDurationMs } from '../../../plan/duration';
 import type { PostgresPlan } from '../../../plan/postgres';
 import { partsOf, type RetireParts } from '../../../plan/retire';
@@ -57,7 +58,7 @@ async function backUpTarget(migration: PostgresMigration): Promise<void> {
     side: 'target',
     snapshot: targetBackup,
     name: `${plan.name}-target`,
-    scratch: plan.rehearsal?.target,
+    scratch: rehearsalServers(plan.rehearsal)?.target,
   });
 }
 
@@ -109,7 +110,7 @@ async function archive(migration: PostgresMigration): Promise<string[] | undefin
     side: 'source',
     snapshot: { kind: 'pg_dump' },
     name: `${plan.name}-last`,
-    scratch: plan.rehearsal?.source,
+    scratch: rehearsalServers(plan.rehearsal)?.source,
   });
 }
 

@@ -1,6 +1,6 @@
 // The reverse window: the target is in use, the source follows it, and going back is another hand-over that loses nothing. It ends when the
 // target is accepted, or when the writing is back on the source.
-import { CancellationScope, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, sleep } from '@temporalio/workflow';
 import type { RollbackRecord } from '../../../../journal/types';
 import { run } from '../../../activity-options';
 import { Interrupted } from '../../../runbook';
@@ -10,6 +10,9 @@ import { watchOf } from '../watch';
 import { afterHandOver, finishHandOver, handOver, isFrozen, settle } from './hand-over';
 import { switched, type CdcMigration } from './migration';
 import { lookUntilReady, watchingStreams } from './ready';
+
+/** Where nobody is asked, a hand-over that cannot be reached is a finding. */
+const triesOfRehearsal = 3;
 
 /** From the switch to the end of the window. @throws Interrupted `way-back` by a signal or a trigger */
 export async function inUse(migration: CdcMigration): Promise<void> {
@@ -21,6 +24,7 @@ export async function inUse(migration: CdcMigration): Promise<void> {
     await monitor(migration, watch);
     await accept(migration, watch);
   });
+  if (migration.runbook.rehearsal) throw migration.runbook.endOfForwardWay('way-back');
   await endWindow(migration);
 }
 
@@ -91,6 +95,8 @@ export async function goBackWithoutLoss(migration: CdcMigration, reason: string)
           runbook.goingBack = false;
           throw error;
         }
+        if (runbook.rehearsal && attempt >= triesOfRehearsal)
+          throw ApplicationFailure.nonRetryable(`The rehearsal cannot go back: ${error.reason}.`, 'NotUndone');
         runbook.note(`Going back, attempt ${attempt}: ${error.reason}. It is tried again.`);
         await sleep(Math.min(attempt * 5_000, 60_000), { summary: 'Before the next try to go back' });
       }
