@@ -10,6 +10,7 @@ import type {
   HandOverRecord,
   Journal,
   KindImport,
+  Reconciliation,
   RefusedMessage,
   Replication,
   StepRecord,
@@ -95,6 +96,8 @@ export interface MigrationStatus {
   /** CDC. */
   replication?: Replication;
   handOvers?: HandOverRecord[];
+  /** Dual write. */
+  reconciliation?: Reconciliation;
   /** Calico. */
   accounting?: CalicoAccounting;
   imports?: KindImport[];
