@@ -53,11 +53,12 @@ const statement = `
     select image.* from sent, jsonb_populate_recordset(null::shop.audit_log, sent.rows -> 'audit_log') as image
     where not exists (select from shop.audit_log as stored where stored.write_id = image.write_id)
   ), gone as materialized (
-    select id::bigint as id from sent, jsonb_array_elements_text(sent.rows -> 'gone' -> 'orders') as id
+    select named.id::bigint as id from sent, jsonb_array_elements_text(sent.rows -> 'gone' -> 'orders') as named (id)
   ), without_payments as (
-    delete from shop.payments
-    where id in (select id::bigint from sent, jsonb_array_elements_text(sent.rows -> 'gone' -> 'payments') as id)
+    delete from shop.payments where id in (
+      select named.id::bigint from sent, jsonb_array_elements_text(sent.rows -> 'gone' -> 'payments') as named (id)
+    )
   ), without_items as (
-    delete from shop.order_items where order_id in (select id from gone)
+    delete from shop.order_items where order_id in (select gone.id from gone)
   )
-  delete from shop.orders where id in (select id from gone)`;
+  delete from shop.orders where id in (select gone.id from gone)`;
