@@ -249,7 +249,7 @@ const command = new Command('npm run demo --')
   .description('Moves a live shop from PostgreSQL 15 to 18 on an embedded stack, and proves that nothing is lost.')
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .option('--rows <n>', 'orders in the sample data', wholeNumber, defaultRows)
-  .option('--rate <n>', 'writes a second that the application aims at (default: 300; with big-bang 200)', wholeNumber)
+  .option('--rate <n>', 'writes a second that the application aims at (default: 200; with cdc 300)', wholeNumber)
   .addOption(
     new Option('--strategy <name>', 'stopped for the whole copy, streamed, or written to both sides')
       .choices(strategies)
@@ -260,7 +260,7 @@ const command = new Command('npm run demo --')
   .option('--kill-worker', 'kill -9 the worker in the middle of the copy', false)
   .option('--folder <path>', 'where logs, data and artifacts go; emptied first', join('.cutover', 'demo'))
   .action(async (options: Omit<DemoOptions, 'rate'> & { rate?: number }) => {
-    const { rate = options.strategy === 'big-bang' ? 200 : 300 } = options;
+    const { rate = options.strategy === 'cdc' ? 300 : 200 } = options;
     process.exitCode = (await demo({ ...options, rate })) ? 0 : 1;
   });
 
