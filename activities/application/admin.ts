@@ -30,7 +30,7 @@ export interface DualWriteStatus {
   enabled: boolean;
   /** Writes repeated on the other side since the application started. */
   repeated: number;
-  /** Writes that the other side did not take: the reconciler's to mend. Since the application started. */
+  /** Writes that were not repeated: the reconciler's to mend. Never goes down, and goes up when the application was killed while it wrote to both. */
   failedRepeats: number;
   /** `at` in ISO 8601 UTC; null while none has failed. */
   lastFailure: { at: string; message: string } | null;
@@ -109,16 +109,22 @@ export function createApplicationActivities({ environment }: ApplicationDependen
       return call(application, 'target-health-check', {});
     },
 
-    /** Points the application at one side, by the name that the plan has for it. */
-    async switchDatastore({
-      application,
-      to,
-    }: {
+    /**
+     * Points the application at one side, by the name that the plan has for it: in maintenance mode, or while it writes to both.
+     * @param input.failedRepeats while it writes to both: switches only if exactly so many repeats have failed, as `readDualWrite` told before the
+     * comparison that found both sides equal. Otherwise something may be on the old side alone: PreconditionFailed with status 409 in its details.
+     */
+    async switchDatastore(input: {
       application: Application;
       to: 'source' | 'target';
+      failedRepeats?: number;
     }): Promise<AdminCall> {
+      const { application, to, failedRepeats } = input;
       const target = to === 'target' ? application.switchTarget : application.switchSource;
-      return call(application, 'switch-datastore', { target });
+      return call(application, 'switch-datastore', {
+        target,
+        ...(failedRepeats === undefined ? {} : { failedRepeats }),
+      });
     },
 
     /** Lets the application write again. */

@@ -5,7 +5,8 @@ import type { PoolClient } from 'pg';
 
 /** @param rows what `writeOrder` gave; @throws what PostgreSQL refuses, or the driver when the session is lost */
 export async function repeatWrite(client: PoolClient, rows: string): Promise<void> {
-  await client.query({ name: 'shop_repeat', text: statement, values: [rows] });
+  // Planned every time: tables that a migration is still filling would be read from end to end by a plan of some minutes ago.
+  await client.query(statement, [rows]);
 }
 
 /**
@@ -51,13 +52,14 @@ const statement = `
   ), noted as (
     insert into shop.audit_log
     select image.* from sent, jsonb_populate_recordset(null::shop.audit_log, sent.rows -> 'audit_log') as image
-    where not exists (select from shop.audit_log as stored where stored.write_id = image.write_id)
+    where (select count(*) from shop.audit_log as stored where stored.write_id = image.write_id) = 0
   ), gone as materialized (
-    select id::bigint as id from sent, jsonb_array_elements_text(sent.rows -> 'gone' -> 'orders') as id
+    select array(select id::bigint from jsonb_array_elements_text(sent.rows -> 'gone' -> 'orders') as named (id)) as orders,
+      array(select id::bigint from jsonb_array_elements_text(sent.rows -> 'gone' -> 'payments') as named (id)) as payments
+    from sent
   ), without_payments as (
-    delete from shop.payments
-    where id in (select id::bigint from sent, jsonb_array_elements_text(sent.rows -> 'gone' -> 'payments') as id)
+    delete from shop.payments where id = any ((select gone.payments from gone)::bigint[])
   ), without_items as (
-    delete from shop.order_items where order_id in (select id from gone)
+    delete from shop.order_items where order_id = any ((select gone.orders from gone)::bigint[])
   )
-  delete from shop.orders where id in (select id from gone)`;
+  delete from shop.orders where id = any ((select gone.orders from gone)::bigint[])`;

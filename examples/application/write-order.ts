@@ -104,10 +104,10 @@ const statements: Record<WriteKind, string> = {
       insert into shop.audit_log (action, subject, write_id, detail) values ('create', $1, $2, 'shop') returning *
     )
     select id, case when $3 then jsonb_build_object(
-      'orders', (select jsonb_agg(to_jsonb(made)) from made), 'order_items', (select jsonb_agg(to_jsonb(items)) from items),
-      'products', (select jsonb_agg(to_jsonb(stock)) from stock), 'customers', (select jsonb_agg(to_jsonb(owed)) from owed),
-      'payments', (select jsonb_agg(to_jsonb(paid)) from paid), 'events', (select jsonb_agg(to_jsonb(told)) from told),
-      'audit_log', (select jsonb_agg(to_jsonb(noted)) from noted))::text end as rows
+      'orders', (select jsonb_agg(to_jsonb(image)) from made as image), 'order_items', (select jsonb_agg(to_jsonb(image)) from items as image),
+      'products', (select jsonb_agg(to_jsonb(image)) from stock as image), 'customers', (select jsonb_agg(to_jsonb(image)) from owed as image),
+      'payments', (select jsonb_agg(to_jsonb(image)) from paid as image), 'events', (select jsonb_agg(to_jsonb(image)) from told as image),
+      'audit_log', (select jsonb_agg(to_jsonb(image)) from noted as image))::text end as rows
     from made`,
   cancel: `
     with changed as (
@@ -118,9 +118,9 @@ const statements: Record<WriteKind, string> = {
       insert into shop.audit_log (action, subject, write_id, detail) select 'cancel', $1, $2, 'shop' from changed returning *
     )
     select id, case when $3 then jsonb_build_object(
-      'orders', (select jsonb_agg(to_jsonb(changed)) from changed),
+      'orders', (select jsonb_agg(to_jsonb(image)) from changed as image),
       'customers', (select jsonb_agg(to_jsonb(owner)) from shop.customers as owner join changed on owner.id = customer_id),
-      'events', (select jsonb_agg(to_jsonb(told)) from told), 'audit_log', (select jsonb_agg(to_jsonb(noted)) from noted))::text end as rows
+      'events', (select jsonb_agg(to_jsonb(image)) from told as image), 'audit_log', (select jsonb_agg(to_jsonb(image)) from noted as image))::text end as rows
     from changed`,
   // What goes with the order is named too: the other side may have no foreign keys yet.
   delete: `
@@ -133,7 +133,7 @@ const statements: Record<WriteKind, string> = {
       'gone', jsonb_build_object(
         'orders', jsonb_build_array(id),
         'payments', coalesce((select jsonb_agg(payments.id) from shop.payments join gone on order_id = gone.id), '[]')),
-      'audit_log', (select jsonb_agg(to_jsonb(noted)) from noted))::text end as rows
+      'audit_log', (select jsonb_agg(to_jsonb(image)) from noted as image))::text end as rows
     from gone`,
 };
 

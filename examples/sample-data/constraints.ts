@@ -85,6 +85,14 @@ comment on index shop.orders_open is 'For the packing screen';
 comment on type shop.order_status is 'In the order of an order''s life';
 `;
 
+/** For the tables that have none on purpose. The application fills `write_id`, and never writes to the other two. */
+export const keySql = `
+update shop.audit_log set write_id = md5(detail)::uuid where write_id is null;
+alter table shop.audit_log add primary key (write_id);
+alter table shop.customer_notes add column id bigint generated always as identity primary key;
+alter table shop.contracts add column id bigint generated always as identity primary key;
+`;
+
 /** Brings the sequences behind columns to where the rows are; invoices go on from a number of their own. */
 export const sequenceSql = `
 select setval(pg_get_serial_sequence('shop.orders', 'id'), (select max(id) from shop.orders));
