@@ -10,6 +10,7 @@ import { clusterChecks } from './cluster';
 import { connectivityChecks } from './connectivity';
 import { CheckContext, type PreflightInput } from './context';
 import { diskChecks } from './disk';
+import { dualWriteChecks, writesToBoth } from './dual-write';
 import { encodingChecks } from './encodings';
 import { extensionChecks } from './extensions';
 import { gatherFacts, type MigrationFacts } from './facts';
@@ -51,9 +52,11 @@ const families: PreflightCheck[][] = [
 ];
 
 /** Names of all checks of all strategies, as waivers use them. */
-export const preflightCheckNames: readonly string[] = [...families.flat(), ...replicationChecks].map(
-  ({ name }) => name,
-);
+export const preflightCheckNames: readonly string[] = [
+  ...families.flat(),
+  ...replicationChecks,
+  ...dualWriteChecks,
+].map(({ name }) => name);
 
 export function createPreflightActivities(dependencies: PostgresDependencies) {
   return {
@@ -68,7 +71,11 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
         const context = new CheckContext(input, dependencies, signal);
         try {
           await context.connect();
-          const battery = [...families.flat(), ...(streams(context) ? replicationChecks : [])];
+          const battery = [
+            ...families.flat(),
+            ...(streams(context) ? replicationChecks : []),
+            ...(writesToBoth(context) ? dualWriteChecks : []),
+          ];
           const checks = await runChecks(battery, context, input.waivers);
           const facts = await gatherFacts(context);
           await context.requireStillThere();

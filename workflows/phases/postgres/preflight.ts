@@ -78,6 +78,7 @@ function recordDecision({ runbook, plan, facts }: PostgresMigration): void {
   const recommendation = recommendStrategy({
     ...needed(facts, 'facts'),
     acceptableDowntimeMs: minutes(decision.acceptableDowntimeMinutes),
+    application: plan.application !== undefined,
   });
   runbook.journal.decision = {
     strategy: plan.strategy,
@@ -99,7 +100,9 @@ export function startEvidence(migration: PostgresMigration): string[] {
     `source PostgreSQL ${facts?.sourceVersion}, target PostgreSQL ${facts?.targetVersion}`,
     `${baseline?.tables} tables, ${baseline?.rows} rows, ${megabytes(baseline?.databaseBytes ?? 0)}`,
     `strategy ${plan.strategy}; the facts speak for ${decision?.recommended}: ${decision?.reasons.join('; ')}`,
-    `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
+    plan.strategy === 'dual-write'
+      ? 'writes are not stopped: the application writes to both sides and changes over by itself'
+      : `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
   ];
 }
 

@@ -159,7 +159,11 @@ export async function measureTurn(migration: DualWriteMigration): Promise<void> 
   );
   if (!record || freezeMs === undefined) return;
   record.freezeMs = freezeMs;
-  const endedAt = runbook.now().toISOString();
+  const now = runbook.now().getTime();
   const before = journal.downtime?.durationMs ?? 0;
-  journal.downtime = { startedAt: record.startedAt, endedAt, durationMs: before + Math.round(freezeMs) };
+  journal.downtime = {
+    startedAt: new Date(now - freezeMs).toISOString(),
+    endedAt: new Date(now).toISOString(),
+    durationMs: before + Math.round(freezeMs),
+  };
 }
