@@ -19,8 +19,7 @@ export class DualWriteStory implements Story {
   readonly interactive: boolean;
   /** The source, which got the repeats after the switch, looked up before they end. Undefined until then. */
   onSource?: LedgerComparison;
-  /** Repeats that were lost. */
-  lostRepeats = 0;
+  private mended = false;
   private dualWriting = false;
   private killed = false;
 
@@ -52,6 +51,7 @@ export class DualWriteStory implements Story {
           : `  The shop writes to the ${this.application.status().active} alone again`,
       );
     }
+    if (this.interactive && !this.mended && isRepairAsked(status)) await this.mendNetwork();
     if (this.killWorker && !this.killed && copyHasBegun(status)) {
       this.killed = true;
       await this.killWorker();
@@ -71,14 +71,19 @@ export class DualWriteStory implements Story {
   }
 
   private async mendNetwork(): Promise<void> {
+    if (this.mended) {
+      this.say(
+        '  No repeat was lost since the network was mended: these rows are from the time while both sides were compared.',
+      );
+      return;
+    }
+    this.mended = true;
+    await administer(this.application, 'faults', {});
     const { repeated, failedRepeats } = this.application.status().dualWrite;
     this.say(
       `  ${repeated} writes were repeated, and ${failedRepeats} were lost on the way. Nobody who bought something noticed.`,
     );
-    if (failedRepeats === this.lostRepeats) return;
-    this.lostRepeats = failedRepeats;
-    await administer(this.application, 'faults', {});
-    this.say('  The network is mended first; then what the lost ones left behind is repaired, row by row as listed.');
+    this.say('  The network is mended; then what the lost ones left behind is repaired, row by row as listed.');
   }
 
   private async someWrites(): Promise<void> {
@@ -88,4 +93,8 @@ export class DualWriteStory implements Story {
     while (this.application.status().acknowledged < wanted && performance.now() < until) await sleep(100);
     this.say(`  ${this.application.status().acknowledged - before} writes made on the new side meanwhile.`);
   }
+}
+
+function isRepairAsked({ gates }: MigrationStatus): boolean {
+  return gates.some(({ name, state }) => name === 'repair' && state === 'open');
 }

@@ -191,6 +191,19 @@ describe('the demo application, asked to write to both sides', () => {
     await until('writes are repeated again', () => told().repeated > repeated + 20, waitMs);
   });
 
+  it('writes on while the other side hangs: one writer alone waits for it', async () => {
+    await setDualWrite(true);
+    await normal();
+    await untilWritten(20);
+    await admin.target.query('begin; lock table shop.audit_log in exclusive mode');
+    await untilWritten(200);
+    expect(shop.status().failed).toBe(0);
+    expect(told().lastFailure?.message).toMatch(/^(not tried: )?canceling statement due to statement timeout$/);
+    await admin.target.query('commit');
+    const { repeated } = told();
+    await until('writes are repeated again', () => told().repeated > repeated + 20, waitMs);
+  });
+
   it('answers when the writes in flight have ended, which are not repeated, while every later one is', async () => {
     await normal();
     await untilWritten(20);
@@ -240,7 +253,7 @@ describe('the demo application, asked to write to both sides', () => {
     await activities.switchDatastore({ application: application(), to: 'source', failedRepeats });
     await untilWritten(50);
     await rest();
-    expect(shop.status()).toMatchObject({ failed: 0, dualWrite: { failedRepeats: 0 } });
+    expect(shop.status()).toMatchObject({ failed: 0, dualWrite: { failedRepeats: 0, lastFailure: null } });
     expect(await contents('target')).toEqual(await contents('source'));
     for (const side of sides) {
       const { missing, doubled, bySide } = await ledgerOn(side);
@@ -257,7 +270,7 @@ describe('the demo application, asked to write to both sides', () => {
     shop = await start();
     await untilWritten(30);
     await shop.stop();
-    expect(told()).toMatchObject({ enabled: true, failedRepeats: 0 });
+    expect(told()).toMatchObject({ enabled: true, failedRepeats: 0, lastFailure: null });
     expect(await contents('target')).toEqual(await contents('source'));
 
     const statePath = join(folder, 'ledger.jsonl.state');
