@@ -40,8 +40,8 @@ afterAll(() => pair.stop(), 60_000);
 
 interface Both extends CopyRig {
   live: ReturnType<typeof createDualWriteActivities>;
-  compare(judge?: 'source' | 'target'): Promise<ComparedLive>;
-  repair(found: ComparedLive, judge?: 'source' | 'target'): ReturnType<Both['live']['repairRows']>;
+  compare: (judge?: 'source' | 'target') => Promise<ComparedLive>;
+  repair: (found: ComparedLive, judge?: 'source' | 'target') => ReturnType<Both['live']['repairRows']>;
 }
 
 /** Keys on the empty target, chunks planned, nothing filled in. */
