@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { createDualWriteActivities } from '../../activities/postgres/dual-write';
 import type { ComparedLive } from '../../activities/postgres/dual-write';
+import { createPreflightActivities } from '../../activities/postgres/preflight';
+import { parsePostgresPlan } from '../../plan/parse';
 import { copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
 
@@ -243,5 +245,24 @@ describe('the reconciler', () => {
     await live.carryLiveSequences({ scope, to: 'source', margin: 1_000 });
     expect((await source.query(next)).rows).toEqual([{ n: '2052' }]);
     await both.end();
+  }, 120_000);
+});
+
+describe('preflight', () => {
+  it('refuses tables without a key and large objects, and names what acts by itself on a write', async () => {
+    const rig = await copyRig(pair, `${tables}; create table public.lines (line text); select lo_create(0)`);
+    const { scope } = rig;
+    const parsed = parsePostgresPlan({ name: 'x', source: scope.source, target: scope.target });
+    if (!parsed.ok) throw new Error('the plan is refused');
+    const { roles, waivers, snapshot, validation } = parsed.plan;
+    const input = { scope, strategy: 'dual-write', roles, waivers, snapshot, validation };
+    const { checks } = await createPreflightActivities(rig.dependencies).preflight(input);
+    const outcome = (name: string): string | undefined => checks.find((check) => check.name === name)?.outcome;
+    expect(outcome('tables-without-key')).toBe('fail');
+    expect(outcome('large-objects')).toBe('fail');
+    expect(outcome('dual-write-triggers')).toBe('warn');
+    expect(outcome('dual-write-repair')).toBe('pass');
+    expect(outcome('dual-write-source-replica-role')).toBe('pass');
+    await rig.end();
   }, 120_000);
 });
