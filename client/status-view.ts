@@ -1,5 +1,6 @@
 // A migration's status in words, for `cutover status` and as the screen of `cutover watch`. Pure.
 import { formatBytes, formatCount, formatTime } from '../journal/quantities';
+import { reconciliationText } from '../journal/reconciliation-text';
 import type { GateRecord, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
 import type { MigrationStatus } from '../workflows/messages';
@@ -36,6 +37,7 @@ export function statusLines(status: MigrationStatus, activities: RunningActivity
     ...blockedLines(status, view),
     ...gateLines(status, view),
     ...copyLines(status, activities, view),
+    ...reconciliationLines(status, view),
     ...streamLines(status, view),
     ...keptLines(status, view),
     ...activityLines(activities, view),
@@ -177,6 +179,18 @@ function keptLines({ holds = [], looks = [], outcome, migration }: MigrationStat
           ),
         ]
       : []),
+  ];
+}
+
+/** Of a migration by dual writing: how near both sides are. */
+function reconciliationLines({ reconciliation, outcome }: MigrationStatus, { colors }: View): string[] {
+  if (outcome || !reconciliation || reconciliation.rounds === 0 || reconciliation.endedAt) return [];
+  const { differing, differences, problems } = reconciliation;
+  return [
+    '',
+    `Both sides  ${reconciliationText(reconciliation)}`,
+    ...(differing > 0 ? differences.slice(0, 5).map((line) => colors.dim(`      ${plainText(line)}`)) : []),
+    ...problems.map((problem) => `  ${colors.red('✖')} ${plainText(problem)}`),
   ];
 }
 

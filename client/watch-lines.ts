@@ -1,5 +1,6 @@
 // `cutover watch` where the output is no terminal: each line says one thing that happened, once. Pure.
 import { formatBytes, formatCount } from '../journal/quantities';
+import { reconciliationText } from '../journal/reconciliation-text';
 import { stepMarks } from '../journal/step-marks';
 import type { GateRecord, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
@@ -128,6 +129,11 @@ function stateLines(previous: MigrationStatus | undefined, status: MigrationStat
       `copy ${share} %: ${formatBytes(copy.bytesCopied)} of ${formatBytes(copy.bytesTotal)}, ${formatCount(copy.rows)} rows${rate}${eta}`,
     );
   }
+  const { reconciliation } = status;
+  const round = (one: MigrationStatus | undefined): string =>
+    `${one?.reconciliation?.judge} ${one?.reconciliation?.rounds}`;
+  if (reconciliation && reconciliation.rounds > 0 && round(status) !== round(previous))
+    lines.push(`both sides, ${reconciliationText(reconciliation)}`);
   if (outcome && outcome !== previous?.outcome)
     lines.push(`outcome ${outcome}${reason ? `: ${plainText(reason)}` : ''}`);
   if (reportUrl && reportUrl !== previous?.reportUrl) lines.push(`report ${reportUrl}`);

@@ -195,6 +195,33 @@ export interface HandOverRecord {
   why?: string;
 }
 
+/** How near both sides are while the application writes to both. */
+export interface Reconciliation {
+  /** The side that is right where the two differ: the one that the application uses. */
+  judge: 'source' | 'target';
+  rounds: number;
+  /** Rounds in a row, up to the last one, in which nothing differed. */
+  parityInARow: number;
+  parityWanted: number;
+  /** Of the last round. */
+  tables: number;
+  rows: string;
+  /** Rows that differed and stood still. */
+  differing: number;
+  /** Rows that were being written while they were compared. */
+  moving: number;
+  /** What differed when something last did: keys by table, the first twenty and a count. */
+  differences: string[];
+  /** What could not be compared, one line each, at most ten: then nothing is proved. */
+  problems: string[];
+  measuredAt: string;
+  /** Rows written by the reconciler so far, on either side. */
+  repaired: { repairs: number; inserted: number; updated: number; deleted: number };
+  /** Writes that the application could not repeat on the other side, as it tells. */
+  repeatsFailed?: number;
+  endedAt?: string;
+}
+
 export interface Downtime {
   /** Maintenance mode or fence, whichever came first; for Calico the lock of the source. */
   startedAt: string;
@@ -418,6 +445,8 @@ export interface Journal {
   /** CDC. */
   replication?: Replication;
   handOvers?: HandOverRecord[];
+  /** Dual write. */
+  reconciliation?: Reconciliation;
   tables?: TableRecord[];
   /** How many tables there are beyond those listed in `tables`. */
   tablesNotListed?: number;

@@ -5,6 +5,7 @@ import { durationSchema } from './duration';
 export const gateNames = [
   'start',
   'go-live',
+  'repair',
   'stop-writes',
   'cutover',
   'switch-application',

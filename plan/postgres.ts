@@ -1,5 +1,6 @@
 // The plan of a PostgreSQL migration: what is asked for, with every default spelled out.
 import { z } from 'zod';
+import { dualWriteSchema } from './dual-write';
 import { durationSchema } from './duration';
 import { gatesSchema, ruleOf } from './gates';
 import { connectionReferenceSchema, secretReferenceSchema } from './reference';
@@ -195,6 +196,8 @@ export const postgresPlanSchema = z
     rollbackTriggers: rollbackTriggersSchema.prefault({}),
     /** How changes are streamed; for the strategy `cdc`. */
     cdc: cdcSchema.prefault({}),
+    /** How both sides are brought to agree; for the strategy `dual-write`. */
+    dualWrite: dualWriteSchema.prefault({}),
     /** After the switch the source follows the target, so that going back loses nothing. On for `cdc` unless said otherwise; no other strategy has it. */
     reverseReplication: z.boolean().optional(),
     /** From the moment that writes are stopped; when it passes before the switch, the source is reopened by itself. One hour; for `cdc` 60 seconds. */
@@ -206,12 +209,21 @@ export const postgresPlanSchema = z
     retire: retireSchema.default('keep-fenced'),
   })
   .superRefine((plan, context) => {
-    if (plan.strategy !== 'big-bang' && plan.strategy !== 'cdc') {
+    if (plan.strategy === 'dual-write' && plan.application === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['application'],
+        input: undefined,
+        message:
+          'expected the admin endpoints of the application together with strategy "dual-write": it is the application that writes to both sides',
+      });
+    }
+    if (plan.strategy === 'incremental') {
       context.addIssue({
         code: 'custom',
         path: ['strategy'],
         input: plan.strategy,
-        message: 'expected "big-bang" or "cdc": the other strategies are not available in this version',
+        message: 'expected "big-bang", "dual-write" or "cdc": incremental is not available in this version',
       });
     }
     if (plan.cdc.largeObjects === 'copy-under-fence' && plan.strategy === 'cdc' && plan.reverseReplication !== false) {
@@ -223,12 +235,12 @@ export const postgresPlanSchema = z
           'expected "refuse" together with reverse replication: large objects written after the switch cannot be streamed back; set reverseReplication to false to accept that',
       });
     }
-    if (plan.reverseReplication && plan.strategy === 'big-bang') {
+    if (plan.reverseReplication && plan.strategy !== 'cdc') {
       context.addIssue({
         code: 'custom',
         path: ['reverseReplication'],
         input: true,
-        message: 'expected false: the big-bang strategy has no reverse stream; leave the field out',
+        message: `expected false: the strategy ${plan.strategy} has no reverse stream; leave the field out`,
       });
     }
     const droppedUnasked =

@@ -1,5 +1,6 @@
 // The journal as the Web UI shows it (Current Details): CommonMark lists, below 2 KB, with the exact command for what is waited for. Pure.
 import { formatDurationMs } from '../plan/duration';
+import { reconciliationText } from '../journal/reconciliation-text';
 import { stepMarks } from '../journal/step-marks';
 import type { GateRecord, Journal, KindImport, StepRecord } from '../journal/types';
 import { describeProgress } from './gate';
@@ -80,9 +81,13 @@ function copyLines(journal: Journal): string[] {
 }
 
 /** Who follows whom and how closely; and how long the last hand-over took. */
-function streamLines({ replication, handOvers = [], outcome }: Journal): string[] {
+function streamLines({ replication, handOvers = [], reconciliation, outcome }: Journal): string[] {
   if (outcome) return [];
   const lines: string[] = [];
+  if (reconciliation && reconciliation.rounds > 0 && !reconciliation.endedAt) {
+    lines.push(reconciliationText(reconciliation));
+    lines.push(...reconciliation.problems.slice(0, 4).map((problem) => `**${oneLine(problem, 160)}**`));
+  }
   if (replication && !replication.endedAt) {
     const { direction, lagMs, problems, guardian } = replication;
     const [behind, ahead] = direction === 'forward' ? ['target', 'source'] : ['source', 'target'];

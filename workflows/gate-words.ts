@@ -4,6 +4,7 @@ import type { GateName } from '../plan/gates';
 export const gateWords: Record<GateName, string> = {
   start: 'approve to begin (nothing has been changed yet), reject to leave everything as it is',
   'go-live': 'approve if the rehearsal is good evidence, reject to leave production as it is',
+  repair: 'approve to make the other side like the side that is used, row by row as listed, reject to undo everything',
   cutover: 'approve to stop writes and move the data now, reject to undo the preparation',
   'stop-writes': 'approve when nothing writes to the source any more, reject to undo',
   'switch-application': 'approve when the application uses the new side, reject to undo',

@@ -259,6 +259,7 @@ function status(journal: Journal): MigrationStatus {
     copy,
     replication,
     handOvers,
+    reconciliation: journal.reconciliation,
     accounting,
     imports,
     validation,

@@ -13,6 +13,7 @@ import type {
   KindImport,
   LookRecord,
   NoteRecord,
+  Reconciliation,
   RefusedMessage,
   RehearsedStep,
   Replication,
@@ -116,6 +117,8 @@ export interface MigrationStatus {
   /** CDC. */
   replication?: Replication;
   handOvers?: HandOverRecord[];
+  /** Dual write. */
+  reconciliation?: Reconciliation;
   /** Calico. */
   accounting?: CalicoAccounting;
   imports?: KindImport[];

@@ -29,6 +29,7 @@ import { WayBack } from './phases/way-back';
 import { Interrupted, Runbook } from './runbook';
 import { bigBang } from './strategies/big-bang';
 import { Cdc } from './strategies/cdc';
+import { DualWrite } from './strategies/dual-write';
 import type { Strategy } from './strategies/strategy';
 
 const strategies: Partial<Record<PostgresPlan['strategy'], Strategy>> = { 'big-bang': bigBang };
@@ -52,9 +53,11 @@ async function carryOut(migration: PostgresMigration): Promise<MigrationResult> 
   const { runbook } = migration;
   const wayBack = new WayBack(migration, () => measureLoss(migration), 'the target has taken writes since the switch');
   const watch = watchOf(migration);
-  const cdc = migration.plan.strategy === 'cdc' ? new Cdc(migration, wayBack) : undefined;
+  const { strategy } = migration.plan;
+  const cdc = strategy === 'cdc' ? new Cdc(migration, wayBack) : undefined;
+  const live = cdc ?? (strategy === 'dual-write' ? new DualWrite(migration, wayBack) : undefined);
   listen(runbook, {
-    rollbackAfterNoReturn: (request) => (cdc ? cdc.rollback(request) : wayBack.request(request)),
+    rollbackAfterNoReturn: (request) => (live ? live.rollback(request) : wayBack.request(request)),
     tune: (request) => {
       if (migration.copied) return 'the copy is over';
       migration.tuning = { ...migration.tuning, ...request };
@@ -68,11 +71,11 @@ async function carryOut(migration: PostgresMigration): Promise<MigrationResult> 
     await preflight(migration); // [1] [2]
     await runbook.gate('start', startEvidence(migration));
     await snapshot(migration); // [4a], and [3] go-live
-    if (!cdc) await untilSwitched(migration); // [4b] [4c] [5] [4d]
+    if (!live) await untilSwitched(migration); // [4b] [4c] [5] [4d]
   } catch (error) {
     return undoEverything(migration, error, endingOf(migration));
   }
-  if (cdc) return cdc.carryOut();
+  if (live) return live.carryOut();
 
   void wayBack.answerRequests().catch(() => undefined);
   try {

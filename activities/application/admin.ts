@@ -1,4 +1,4 @@
-// The runbook's admin endpoints of the application: maintenance mode, target health check, switch, normal mode.
+// The runbook's admin endpoints of the application: maintenance mode, target health check, switch, normal mode, dual write.
 // Contract: every endpoint is idempotent, so every call here may be repeated; the bearer token comes from the worker
 // and never appears in an error. Durations in milliseconds.
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,9 +7,10 @@ import type { Check } from '../../journal/types';
 import { parseDurationMs } from '../../plan/duration';
 import type { Application } from '../../plan/postgres';
 import { describeReference } from '../../plan/reference';
-import { failure, failureType, type FailureType } from '../errors';
+import { failure, failureType } from '../errors';
 import { withHeartbeat } from '../heartbeat';
 import { resolveSecret } from '../secret';
+import { endpointUrl, judge, refused, start, tokenName, unanswered, type Endpoint } from './refusal';
 import { NoAnswer, sendRequest, type HttpAnswer } from './request';
 
 export interface ApplicationDependencies {
@@ -23,14 +24,21 @@ export interface AdminCall {
   durationMs: number;
 }
 
-type Endpoint = 'maintenance-mode' | 'target-health-check' | 'switch-datastore' | 'normal-mode';
+/** What the application tells of its dual write in `GET /admin/status`. */
+export interface DualWriteStatus {
+  /** Whether every write that begins now is repeated on the other side. */
+  enabled: boolean;
+  /** Writes repeated on the other side since the application started. */
+  repeated: number;
+  /** Writes that were not repeated: the reconciler's to mend. Never goes down, and goes up when the application was killed while it wrote to both. */
+  failedRepeats: number;
+  /** `at` in ISO 8601 UTC; null while none has failed. */
+  lastFailure: { at: string; message: string } | null;
+}
 
 /** After the first write on the new side the application knows; normal mode lies behind when it is asked. */
 const freezeKnownWithinMs = 5_000;
 const pollMs = 50;
-
-/** Statuses that mean "not now": worth another try. */
-const notNow = new Set([408, 425, 429]);
 
 /**
  * Calls of the application's admin endpoints. @throws, all of them but `checkApplication`:
@@ -101,21 +109,50 @@ export function createApplicationActivities({ environment }: ApplicationDependen
       return call(application, 'target-health-check', {});
     },
 
-    /** Points the application at one side, by the name that the plan has for it. */
-    async switchDatastore({
-      application,
-      to,
-    }: {
+    /**
+     * Points the application at one side, by the name that the plan has for it: in maintenance mode, or while it writes to both.
+     * @param input.failedRepeats while it writes to both: switches only if exactly so many repeats have failed, as `readDualWrite` told before the
+     * comparison that found both sides equal. Otherwise something may be on the old side alone: PreconditionFailed with status 409 in its details.
+     */
+    async switchDatastore(input: {
       application: Application;
       to: 'source' | 'target';
+      failedRepeats?: number;
     }): Promise<AdminCall> {
+      const { application, to, failedRepeats } = input;
       const target = to === 'target' ? application.switchTarget : application.switchSource;
-      return call(application, 'switch-datastore', { target });
+      return call(application, 'switch-datastore', {
+        target,
+        ...(failedRepeats === undefined ? {} : { failedRepeats }),
+      });
     },
 
     /** Lets the application write again. */
     async setNormalMode({ application }: { application: Application }): Promise<AdminCall> {
       return call(application, 'normal-mode', {});
+    },
+
+    /**
+     * Asks the application to write to both sides, or to end that. With `enabled`, when it answers every write in flight has ended and each later
+     * one is repeated on the side that is not active; without, when the repeats under way have ended.
+     * An application that cannot (404, 405, 501) is PreconditionFailed, which says what it needs.
+     */
+    async setDualWrite({ application, enabled }: { application: Application; enabled: boolean }): Promise<AdminCall> {
+      return call(application, 'dual-write', { enabled });
+    },
+
+    /** What the application tells of its dual write; undefined for one that tells nothing of it. No answer and 5xx are ApplicationUnavailable, retryable. */
+    async readDualWrite({ application }: { application: Application }): Promise<DualWriteStatus | undefined> {
+      return withHeartbeat({ endpoint: 'status' }, async ({ signal }) => {
+        try {
+          const answer = await getStatus(application, environment, signal);
+          if (answer.status >= 200 && answer.status < 300) return dualWriteOf(answer.body);
+          if (answer.status === 404 || answer.status === 405) return undefined;
+          throw refused(application, 'status', answer);
+        } catch (error) {
+          throw error instanceof NoAnswer ? unanswered(application, 'status', error) : error;
+        }
+      });
     },
 
     /**
@@ -147,14 +184,7 @@ async function askFreeze(
   signal: AbortSignal,
 ): Promise<number | 'not yet' | 'never'> {
   try {
-    const token = await readToken(application, environment);
-    const { status, body } = await sendRequest({
-      method: 'GET',
-      url: endpointUrl(application, 'status'),
-      timeoutMs: parseDurationMs(application.timeout) ?? 10_000,
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      signal,
-    });
+    const { status, body } = await getStatus(application, environment, signal);
     if (status >= 500) return 'not yet';
     const { lastSwitch } = lastSwitchSchema.parse(JSON.parse(body));
     return lastSwitch === null ? 'not yet' : lastSwitch.freezeMs;
@@ -164,9 +194,37 @@ async function askFreeze(
   }
 }
 
-/** A base of `http://orders.internal/shop` gives `http://orders.internal/shop/admin/normal-mode`. */
-function endpointUrl(application: Application, endpoint: Endpoint | 'status'): string {
-  return new URL(`admin/${endpoint}`, application.adminUrl.replace(/\/*$/, '/')).href;
+const dualWriteSchema = z.object({
+  dualWrite: z.object({
+    enabled: z.boolean(),
+    repeated: z.number(),
+    failedRepeats: z.number(),
+    lastFailure: z.object({ at: z.string(), message: z.string() }).nullable(),
+  }),
+});
+
+function dualWriteOf(body: string): DualWriteStatus | undefined {
+  try {
+    return dualWriteSchema.parse(JSON.parse(body)).dualWrite;
+  } catch {
+    return undefined;
+  }
+}
+
+async function getStatus(
+  application: Application,
+  environment: NodeJS.ProcessEnv | undefined,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  const token = await readToken(application, environment);
+  const answer = await sendRequest({
+    method: 'GET',
+    url: endpointUrl(application, 'status'),
+    timeoutMs: parseDurationMs(application.timeout) ?? 10_000,
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    signal,
+  });
+  return { ...answer, body: masked(answer.body, token) };
 }
 
 async function readToken(
@@ -182,65 +240,9 @@ async function readToken(
   );
 }
 
-function tokenName({ token }: Application): string {
-  return token ? describeReference(token) : 'application.token of the plan';
-}
-
 /** An application that echoes its request must not carry the token into an error. */
 function masked(text: string, token: string | undefined): string {
   return token ? text.replaceAll(token, '(token)') : text;
-}
-
-/** The first 200 characters, on one line. */
-function start(body: string): string {
-  const text = body.replaceAll(/\s+/g, ' ').trim();
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
-}
-
-function unanswered(application: Application, endpoint: Endpoint, error: NoAnswer): Error {
-  return failure(
-    'ApplicationUnavailable',
-    `POST ${endpointUrl(application, endpoint)} got no answer: ${error.message}. It is tried again by itself; check that the application runs and can be reached from the worker.`,
-    { endpoint },
-  );
-}
-
-function refused(application: Application, endpoint: Endpoint, { status, body }: HttpAnswer): Error {
-  const [type, advice] = judge(application, endpoint, status);
-  const said = start(body);
-  return failure(
-    type,
-    `POST ${endpointUrl(application, endpoint)} was answered with status ${status}${said ? `: ${said}` : ''}. ${advice}`,
-    { endpoint, status },
-  );
-}
-
-function judge(application: Application, endpoint: Endpoint, status: number): [type: FailureType, advice: string] {
-  if (status === 401 || status === 403) {
-    return ['AuthDenied', `Set the token that the application accepts in ${tokenName(application)} and retry.`];
-  }
-  if (endpoint === 'target-health-check' && (status === 409 || status === 503)) {
-    return [
-      'ApplicationUnavailable',
-      'The application cannot use the target yet; it is asked again by itself. Look at its log when that lasts.',
-    ];
-  }
-  if (status >= 500 || notNow.has(status)) {
-    return ['ApplicationUnavailable', "It is tried again by itself; look at the application's log when that lasts."];
-  }
-  if (status >= 300 && status < 400) {
-    return ['PreconditionFailed', 'Redirects are not followed: write the final address in application.adminUrl.'];
-  }
-  if (status === 404 || status === 405) {
-    return [
-      'PreconditionFailed',
-      'Correct application.adminUrl, or leave application out of the plan to be asked by gates instead.',
-    ];
-  }
-  if (endpoint === 'switch-datastore' && status === 400) {
-    return ['PreconditionFailed', 'Correct application.switchTarget and application.switchSource in the plan.'];
-  }
-  return ['PreconditionFailed', "Look at the application's log, mend what it refuses and retry the step."];
 }
 
 const check = {

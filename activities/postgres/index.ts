@@ -6,6 +6,7 @@ import { createBaselineActivities } from './baseline';
 import { createFingerprintActivities } from './ddl/fingerprint';
 import { createGuardActivities } from './ddl/guard';
 import { createDigestActivities } from './digest';
+import { createDualWriteActivities } from './dual-write';
 import { createFenceActivities } from './fence';
 import { createFidelityActivities } from './fidelity';
 import { createIdentifyActivities } from './identify';
@@ -65,5 +66,6 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createCarryActivities(dependencies),
     ...createHotActivities(dependencies),
     ...createSlotGuardActivities(dependencies),
+    ...createDualWriteActivities(dependencies),
   };
 }

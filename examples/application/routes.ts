@@ -2,12 +2,20 @@
 // Contract: every admin endpoint is idempotent; answers are JSON; a database that fails is 503, never a crash.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { faultsSchema } from './faults';
+import type { Side } from './ledger';
+import type { Repeats } from './repeats';
 import { messageOf, type Sides } from './sides';
+import type { Turn } from './turn';
 import type { Writers } from './writers';
 
 export interface Shop {
   sides: Sides;
   writers: Writers;
+  repeats: Repeats;
+  /** For what changes mode, side or dual write. */
+  turn: Turn;
   adminToken?: string;
   /** What `switch-datastore` is given for the two sides. */
   names: { source: string; target: string };
@@ -32,30 +40,38 @@ const routes: Record<string, Route> = {
     const { enabled = true, reason } = await readJson(request);
     if (typeof enabled !== 'boolean') return refusal(400, 'enabled must be true or false');
     shop.log(`maintenance mode ${enabled ? 'on' : 'off'}${typeof reason === 'string' ? `: ${reason}` : ''}`);
-    return enabled ? enterMaintenance(shop) : resume(shop);
+    return shop.turn.take(() => (enabled ? enterMaintenance(shop) : resume(shop)));
   },
   'POST /admin/normal-mode': async (shop) => {
     shop.log('normal mode');
-    return resume(shop);
+    return shop.turn.take(() => resume(shop));
   },
   'POST /admin/target-health-check': async (shop) => {
-    const health = await shop.sides.targetHealth();
+    const health = await shop.sides.health('target');
     return { status: health.healthy ? 200 : 503, body: health };
   },
   'POST /admin/switch-datastore': async (shop, request) => {
-    const { target } = await readJson(request);
+    const { target, failedRepeats } = await readJson(request);
     const side = target === shop.names.target ? 'target' : target === shop.names.source ? 'source' : undefined;
     if (!side) return refusal(400, `target must be "${shop.names.target}" or "${shop.names.source}"`);
-    if (shop.sides.active !== side && shop.sides.mode !== 'maintenance') {
-      return refusal(409, 'writes are going on: turn maintenance mode on first');
-    }
-    const changes = shop.sides.active !== side;
-    shop.sides.become({ active: side });
-    if (changes) shop.sides.warm();
-    shop.log(`writes go to the ${side}`);
-    return { status: 200, body: statusOf(shop) };
+    if (failedRepeats !== undefined && typeof failedRepeats !== 'number')
+      return refusal(400, 'failedRepeats must be a number');
+    return shop.turn.take(() => switchTo(shop, side, failedRepeats));
   },
-  'POST /admin/dual-write': async () => refusal(501, 'this application does not write to both databases'),
+  'POST /admin/dual-write': async (shop, request) => {
+    const { enabled } = await readJson(request);
+    if (typeof enabled !== 'boolean') return refusal(400, 'enabled must be true or false');
+    return shop.turn.take(() => (enabled ? beginDualWrite(shop) : endDualWrite(shop)));
+  },
+  'POST /admin/faults': async (shop, request) => {
+    if (shop.adminToken === undefined)
+      return refusal(403, 'faults are injected only where an admin token is asked for');
+    const faults = faultsSchema.safeParse(await readJson(request));
+    if (!faults.success) return refusal(400, z.prettifyError(faults.error));
+    shop.repeats.faults.set(faults.data);
+    shop.log(`faults: ${JSON.stringify(faults.data)}`);
+    return { status: 200, body: { faults: faults.data } };
+  },
   'GET /admin/status': async (shop) => ({ status: 200, body: statusOf(shop) }),
   'GET /health': async (shop) => healthOf(shop),
   'GET /orders/latest': async (shop) => {
@@ -90,7 +106,7 @@ export async function answer(shop: Shop, request: IncomingMessage): Promise<Answ
   }
 }
 
-export function statusOf({ sides, writers }: Shop) {
+export function statusOf({ sides, writers, repeats }: Shop) {
   const { acknowledged, failed, unknown, lastAcknowledgedAt, lastFailure, side, lastSwitch } = writers.counts;
   return {
     mode: sides.mode,
@@ -99,10 +115,20 @@ export function statusOf({ sides, writers }: Shop) {
     failed,
     unknown,
     lastAcknowledgedAt: lastAcknowledgedAt === undefined ? null : new Date(lastAcknowledgedAt).toISOString(),
-    lastFailure: lastFailure ? { at: new Date(lastFailure.at).toISOString(), message: lastFailure.message } : null,
+    lastFailure: tell(lastFailure),
     // Of an earlier switch until the side that is active now has taken its first write: not told.
     lastSwitch: side === sides.active ? (lastSwitch ?? null) : null,
+    dualWrite: {
+      enabled: sides.dualWrite,
+      repeated: repeats.counts.repeated,
+      failedRepeats: repeats.counts.failedRepeats,
+      lastFailure: tell(repeats.counts.lastFailure),
+    },
   };
+}
+
+function tell(failure: { at: number; message: string } | undefined): { at: string; message: string } | null {
+  return failure ? { at: new Date(failure.at).toISOString(), message: failure.message } : null;
 }
 
 export type ApplicationStatus = ReturnType<typeof statusOf>;
@@ -117,6 +143,55 @@ async function resume(shop: Shop): Promise<Answer> {
   if (shop.sides.mode === 'maintenance') shop.resumedAt = Date.now();
   shop.sides.become({ mode: 'normal' });
   shop.writers.resume();
+  return { status: 200, body: statusOf(shop) };
+}
+
+/**
+ * With dual write on, writers are held for the moment it takes; otherwise maintenance mode must be on.
+ * @param failedRepeats when given, switches only if exactly so many repeats have failed: more than that were not made up for
+ */
+async function switchTo(shop: Shop, side: Side, failedRepeats: number | undefined): Promise<Answer> {
+  const { sides, writers, repeats } = shop;
+  if (sides.active === side) return { status: 200, body: statusOf(shop) };
+  if (sides.mode !== 'maintenance' && !sides.dualWrite) {
+    return refusal(409, 'writes are going on: turn maintenance mode on first');
+  }
+  await writers.pause();
+  try {
+    const failed = repeats.counts.failedRepeats;
+    if (sides.dualWrite && failedRepeats !== undefined && failed !== failedRepeats) {
+      return refusal(
+        409,
+        `${failed} repeats have failed by now, not ${failedRepeats}: compare the two sides once more`,
+      );
+    }
+    sides.become({ active: side });
+  } finally {
+    if (sides.mode === 'normal') writers.resume();
+  }
+  if (!sides.dualWrite) sides.warm();
+  shop.log(`writes go to the ${side}`);
+  return { status: 200, body: statusOf(shop) };
+}
+
+/** A side that cannot be used would fail every repeat: said at once, before anything is changed. */
+async function beginDualWrite(shop: Shop): Promise<Answer> {
+  const { sides, writers } = shop;
+  if (!sides.dualWrite) {
+    const { healthy, tables = 0, error } = await sides.health(sides.other);
+    if (!healthy) return refusal(503, `the ${sides.other} cannot be used: ${error}`);
+    if (tables === 0) return refusal(409, `the ${sides.other} has no tables of the shop yet`);
+    sides.become({ dualWrite: true });
+    shop.log(`writes to the ${sides.active} are repeated on the ${sides.other}`);
+  }
+  await writers.settle();
+  return { status: 200, body: statusOf(shop) };
+}
+
+async function endDualWrite(shop: Shop): Promise<Answer> {
+  if (shop.sides.dualWrite) shop.log(`writes go to the ${shop.sides.active} alone`);
+  shop.sides.become({ dualWrite: false });
+  await shop.writers.settle();
   return { status: 200, body: statusOf(shop) };
 }
 

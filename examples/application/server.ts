@@ -1,16 +1,20 @@
-// The demo application: an orders shop that never stops writing to whichever database is active, keeps a ledger of what was
+// The demo application: an orders shop that never stops writing to whichever database is active, or to both, keeps a ledger of what was
 // acknowledged, and offers the admin endpoints of the runbook. Needs the schema of `examples/sample-data` on the source.
 import { createServer } from 'node:http';
+import { Faults } from './faults';
 import { Ledger } from './ledger';
+import { Repeats } from './repeats';
 import { answer, statusOf, type ApplicationStatus, type Shop } from './routes';
 import { Sides } from './sides';
-import { Writers } from './writers';
+import { Turn } from './turn';
+import type { Written } from './write-order';
+import { Writers, type Destination } from './writers';
 
 export interface ApplicationOptions {
   /** Connection strings of an ordinary role. */
   sourceUrl: string;
   targetUrl: string;
-  /** JSON lines; appended to when it exists. The active side is remembered in `<ledgerPath>.state`. */
+  /** JSON lines; appended to when it exists. The active side, the mode and the dual write are remembered in `<ledgerPath>.state`. */
   ledgerPath: string;
   /** 0 takes a free port. */
   port?: number;
@@ -40,13 +44,20 @@ export async function startApplication(options: ApplicationOptions): Promise<Run
   const count = options.writers ?? writersFor(rate);
   const ledger = new Ledger(ledgerPath);
   const sides = new Sides({ source: sourceUrl, target: targetUrl }, count + 2, `${ledgerPath}.state`);
+  const repeats = new Repeats(sides.failedRepeats, (failedRepeats) => sides.become({ failedRepeats }), new Faults());
+  if (sides.killedBetween)
+    repeats.fail(new Error('killed while writing to both sides: what was under way may not have been repeated'));
+  const active = (): Destination => {
+    const other = sides.pool(sides.other);
+    const repeat = sides.dualWrite ? (written: Written) => repeats.repeat(other, written) : undefined;
+    return { side: sides.active, pool: sides.pool(), repeat };
+  };
   const server = createServer();
   const shop: Shop = {
     sides,
-    writers: new Writers(
-      { writers: count, rate, ledger, active: () => ({ side: sides.active, pool: sides.pool() }) },
-      sides.mode === 'maintenance',
-    ),
+    writers: new Writers({ writers: count, rate, ledger, active }, sides.mode === 'maintenance'),
+    repeats,
+    turn: new Turn(),
     adminToken: options.adminToken,
     names: options.names ?? { source: 'source-database', target: 'new-database' },
     staleAfterMs: Math.max(5_000, rate > 0 ? 3_000 / rate : 0),

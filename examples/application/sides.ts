@@ -1,12 +1,32 @@
-// The two databases of the application and which of them it uses: kept in a file beside the ledger, so that a restart
-// after the switch does not go back to the old one.
+// The two databases of the application, which of them it uses and whether it writes to both: kept in a file beside the ledger, so that a
+// restart after the switch does not go back to the old one.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Client, Pool } from 'pg';
+import { z } from 'zod';
 import type { Side } from './ledger';
 
 export type Mode = 'normal' | 'maintenance';
 
-export interface TargetHealth {
+/** What a restart must know. */
+interface State {
+  active: Side;
+  mode: Mode;
+  /** Whether writes are repeated on the side that is not active. */
+  dualWrite: boolean;
+  failedRepeats: number;
+  /** Ended in order: no repeat was under way. */
+  rested: boolean;
+}
+
+const stateSchema = z.object({
+  active: z.enum(['source', 'target']).default('source'),
+  mode: z.enum(['normal', 'maintenance']).default('normal'),
+  dualWrite: z.boolean().default(false),
+  failedRepeats: z.number().default(0),
+  rested: z.boolean().default(true),
+});
+
+export interface SideHealth {
   healthy: boolean;
   /** In schema shop; 0 before the migration has made it. */
   tables?: number;
@@ -24,9 +44,10 @@ const connection = {
 } as const;
 
 export class Sides {
-  active: Side = 'source';
-  mode: Mode = 'normal';
+  private state: State;
   private readonly pools: Record<Side, Pool>;
+  /** It wrote to both sides when it was killed: a repeat under way then may not have been made. */
+  readonly killedBetween: boolean;
 
   constructor(
     private readonly urls: Record<Side, string>,
@@ -34,15 +55,34 @@ export class Sides {
     private readonly statePath: string,
   ) {
     this.pools = { source: makePool(urls.source, poolSize), target: makePool(urls.target, poolSize) };
-    if (!existsSync(statePath)) return;
-    const state: unknown = JSON.parse(readFileSync(statePath, 'utf8'));
-    if (state === null || typeof state !== 'object') return;
-    if ('active' in state && state.active === 'target') this.active = 'target';
-    if ('mode' in state && state.mode === 'maintenance') this.mode = 'maintenance';
+    this.state = stateSchema.parse(existsSync(statePath) ? JSON.parse(readFileSync(statePath, 'utf8')) : {});
+    this.killedBetween = this.state.dualWrite && !this.state.rested;
+    if (this.state.dualWrite) this.become({});
   }
 
-  pool(): Pool {
-    return this.pools[this.active];
+  get active(): Side {
+    return this.state.active;
+  }
+
+  get mode(): Mode {
+    return this.state.mode;
+  }
+
+  get dualWrite(): boolean {
+    return this.state.dualWrite;
+  }
+
+  get failedRepeats(): number {
+    return this.state.failedRepeats;
+  }
+
+  /** The side that gets the repeats. */
+  get other(): Side {
+    return this.active === 'source' ? 'target' : 'source';
+  }
+
+  pool(side: Side = this.active): Pool {
+    return this.pools[side];
   }
 
   /** Opens the sessions of the active side before they are needed. Nothing depends on it. */
@@ -56,19 +96,18 @@ export class Sides {
     }
   }
 
-  /** Changes mode or side, on disk before in memory. */
-  become(change: { active?: Side; mode?: Mode }): void {
-    const next = { active: change.active ?? this.active, mode: change.mode ?? this.mode };
+  /** Changes what is given, on disk before in memory. */
+  become(change: Partial<State>): void {
+    const next = { ...this.state, rested: false, ...change };
     writeFileSync(`${this.statePath}.new`, JSON.stringify(next));
     renameSync(`${this.statePath}.new`, this.statePath);
-    this.active = next.active;
-    this.mode = next.mode;
+    this.state = next;
   }
 
-  /** Connects to the target afresh, as the application will. Before the schema is there, the connection alone is healthy. */
-  async targetHealth(): Promise<TargetHealth> {
+  /** Connects to a side afresh, as the application will. Before the schema is there, the connection alone is healthy. */
+  async health(side: Side): Promise<SideHealth> {
     const startedAt = performance.now();
-    const client = new Client({ connectionString: this.urls.target, ...connection });
+    const client = new Client({ connectionString: this.urls[side], ...connection });
     client.on('error', () => undefined);
     try {
       await client.connect();
@@ -85,7 +124,9 @@ export class Sides {
     }
   }
 
+  /** When no write is under way any more. */
   async end(): Promise<void> {
+    if (this.dualWrite) this.become({ rested: true });
     await Promise.all([this.pools.source.end(), this.pools.target.end()]);
   }
 }

@@ -1,12 +1,12 @@
 // Writers that never give up: W of them, each writing one order after the other to the active database, at a rate over all.
-// Contract: after `pause()` no write is in flight and none is acknowledged until `resume()`. While the database refuses, one writer asks
+// Contract: after `pause()` no write is in flight, no repeat of one either, and none is acknowledged until `resume()`. While the database refuses, one writer asks
 // it again every few milliseconds and the others wait for that one: writing goes on at once when it may, without a storm of logins.
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Ledger, Side, WriteKind } from './ledger';
-import { OrderGone, writeOrder } from './write-order';
+import { OrderGone, writeOrder, type Written } from './write-order';
 
 const askAgainMs = 10;
 /** What a timer may be late by is made up for; a freeze is not. */
@@ -16,12 +16,20 @@ const shortestWaitMs = 1;
 /** Orders that a writer may still cancel or delete. */
 const rememberedOrders = 50;
 
+/** Where a write goes. */
+export interface Destination {
+  side: Side;
+  pool: Pool;
+  /** Repeats it on the other side, where it is to be repeated. Never throws. */
+  repeat?: (written: Written) => Promise<void>;
+}
+
 export interface WriterOptions {
   writers: number;
   /** Writes a second over all writers; 0 is as fast as they can. */
   rate: number;
-  /** Where the next write goes. */
-  active: () => { side: Side; pool: Pool };
+  /** Where the next write goes: asked at its beginning, and so it remains for the whole of it. */
+  active: () => Destination;
   ledger: Ledger;
 }
 
@@ -59,6 +67,11 @@ export class Writers {
   /** Resolves when every write in flight has been acknowledged or has failed. Any number of calls may wait. */
   async pause(): Promise<void> {
     this.close();
+    await this.settle();
+  }
+
+  /** Resolves when every write that is in flight now has ended, and its repeat with it. Others begin meanwhile. */
+  async settle(): Promise<void> {
     await Promise.all(this.inFlight);
   }
 
@@ -127,21 +140,22 @@ export class Writers {
 
   /** One write, counted and in the ledger. Never throws: a database that refuses is what an application must live with. */
   private async writeOnce(writer: number, remembered: string[]): Promise<boolean> {
-    const { side, pool } = this.options.active();
+    const { side, pool, repeat } = this.options.active();
     const kind = chooseKind(remembered.length);
     const order = kind === 'create' ? randomUUID() : (remembered[0] ?? randomUUID());
     const write = randomUUID();
     try {
       const client = await pool.connect();
-      let outcome: Awaited<ReturnType<typeof writeOrder>>;
+      let written: Written;
       try {
-        outcome = await writeOrder(client, { kind, order, write });
-        client.release(outcome === 'unknown');
+        written = await writeOrder(client, { kind, order, write, withRows: repeat !== undefined });
+        client.release(written.outcome === 'unknown');
       } catch (error) {
         // The session may be in any state: it is closed, which rolls back.
         client.release(true);
         throw error;
       }
+      const { outcome } = written;
       const at = performance.timeOrigin + performance.now();
       this.options.ledger.append({ writer, kind, outcome, write, order, at, side });
       this.remember(remembered, kind, order, outcome);
@@ -151,6 +165,8 @@ export class Writers {
         this.counts.acknowledged += 1;
         this.counts.lastAcknowledgedAt = at;
       }
+      // Its customer has the answer already. Before the next write of this writer, so that the writes of an order are repeated in their order.
+      await repeat?.(written);
       return outcome === 'acknowledged';
     } catch (error) {
       if (error instanceof OrderGone) remembered.shift();

@@ -38,7 +38,8 @@ export async function compareOn(
   }
 }
 
-async function administer({ url }: RunningApplication, endpoint: string, body: object): Promise<void> {
+/** A call of one of the application's admin endpoints. @throws for any answer but 2xx */
+export async function administer({ url }: RunningApplication, endpoint: string, body: object): Promise<void> {
   const headers = { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' };
   const { ok, status } = await fetch(`${url}/admin/${endpoint}`, {
     method: 'POST',

@@ -1,5 +1,6 @@
 // `npm run demo`: a live shop moves from PostgreSQL 15 to 18 under load. With big-bang first rolled back on purpose in the middle, then for
-// real; with `--strategy cdc` switched, taken back after writes on the new side, and switched once more.
+// real; with `--strategy cdc` switched, taken back after writes on the new side, and switched once more; with `--strategy dual-write` written to
+// both sides, some of it lost on purpose and mended, and switched without a stop.
 // Exit code 0 only if no acknowledged write is missing or doubled and validation found nothing.
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,10 +13,11 @@ import { formatDurationMs } from '../../plan/duration';
 import type { MigrationResult } from '../../workflows/messages';
 import { startApplication, type RunningApplication } from '../application/server';
 import { defaultRows, loadSampleData } from '../sample-data/load';
+import { DualWriteStory } from './dual-write-story';
 import { copyHasBegun, Move, type Stage, type Story } from './follow';
 import { FolderRefused, freshFolder } from './folder';
 import { adminToken, compareOn, isComplete, sayLedger, saySwitches } from './ledger';
-import { bigBangPlan, cdcPlan } from './plans';
+import { bigBangPlan, cdcPlan, dualWritePlan } from './plans';
 import { StreamedStory } from './streamed-story';
 import { startWorkerProcess, type WorkerProcess } from './worker-process';
 
@@ -29,7 +31,7 @@ interface DemoOptions {
   folder: string;
 }
 
-const strategies = ['big-bang', 'cdc'] as const;
+const strategies = ['big-bang', 'cdc', 'dual-write'] as const;
 const shopRole = 'shop';
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const heading = (text: string): void => say(`\n${pc.bold(pc.inverse(` ${text} `))}`);
@@ -76,7 +78,9 @@ async function runOn(
     rows: options.rows,
     roleName: shopRole,
     rolePassword: shopRole,
-    documents: options.strategy !== 'cdc',
+    documents: options.strategy === 'big-bang',
+    // Rows are compared while they change: each must be told from every other.
+    everyTableKeyed: options.strategy === 'dual-write',
     say: (line) => say(pc.dim(`  ${line}`)),
   });
 
@@ -87,7 +91,7 @@ async function runOn(
     targetUrl: asShop(targetUrl),
     ledgerPath,
     rate: options.rate,
-    writers: options.strategy === 'cdc' ? 8 : 4,
+    writers: options.strategy === 'big-bang' ? 4 : 8,
     adminToken,
   });
   stopping.push(() => application.stop());
@@ -116,7 +120,8 @@ async function runOn(
     say,
   };
   const cast = { application, sourceUrl, targetUrl, killWorker: options.killWorker ? killAndReplace : undefined };
-  return options.strategy === 'cdc' ? streamed(stage, cast, options) : stopped(stage, cast, options);
+  const tell = { 'big-bang': stopped, cdc: streamed, 'dual-write': writtenTwice }[options.strategy];
+  return tell(stage, cast, options);
 
   async function killAndReplace(): Promise<void> {
     say(
@@ -181,6 +186,25 @@ async function streamed(stage: Stage, cast: Cast, options: DemoOptions): Promise
   return result.outcome === 'completed' && result.differences === 0 && isComplete(compared) && followed;
 }
 
+/** dual-write: the application writes to both, what it could not repeat is mended, and the sides change places under load. */
+async function writtenTwice(stage: Stage, cast: Cast, options: DemoOptions): Promise<boolean> {
+  const { application, sourceUrl, killWorker } = cast;
+  heading('The migration: the shop writes to both sides, and goes on');
+  const { rate, interactive } = options;
+  const story = new DualWriteStory(say, application, { rate, sourceUrl, interactive }, killWorker);
+  await story.prepare();
+  const result = await new Move(stage, dualWritePlan('orders-to-18', application.url)).run(story);
+  const [where, url] = inUse(result, cast);
+  const compared = await compareOn(url, application);
+  heading('The end');
+  saySwitches(say, compared);
+  if (story.onSource) sayLedger(say, 'the source, when the repeats ended', story.onSource);
+  sayLedger(say, where, compared);
+  sayResult(result);
+  const followed = interactive || (story.onSource !== undefined && isComplete(story.onSource));
+  return result.outcome === 'completed' && result.differences === 0 && isComplete(compared) && followed;
+}
+
 /** Once, when the first chunks are copied. */
 function duringCopy(act: (move: Move) => Promise<void>): NonNullable<Story['onStatus']> {
   let done = false;
@@ -227,7 +251,9 @@ const command = new Command('npm run demo --')
   .option('--rows <n>', 'orders in the sample data', wholeNumber, defaultRows)
   .option('--rate <n>', 'writes a second that the application aims at (default: 200; with cdc 300)', wholeNumber)
   .addOption(
-    new Option('--strategy <name>', 'stopped for the whole copy, or streamed').choices(strategies).default('big-bang'),
+    new Option('--strategy <name>', 'stopped for the whole copy, streamed, or written to both sides')
+      .choices(strategies)
+      .default('big-bang'),
   )
   .option('--interactive', 'leave the gates to you', false)
   .option('--no-rollback-first', 'big-bang: do not try the way back first')

@@ -1,4 +1,4 @@
-// The two plans of the demo: the same shop, stopped for the whole copy, or streamed while it goes on.
+// The plans of the demo: the same shop, stopped for the whole copy, streamed while it goes on, or writing to both sides itself.
 import type { PostgresPlanInput } from '../../plan/postgres';
 
 /** @param url of the application */
@@ -28,6 +28,21 @@ export function cdcPlan(name: string, url: string): PostgresPlanInput {
     // The audit log has no key.
     cdc: { tablesWithoutKey: 'full' },
     monitor: '20s',
+  };
+}
+
+/** @param url of the application */
+export function dualWritePlan(name: string, url: string): PostgresPlanInput {
+  return {
+    ...common(name, url),
+    strategy: 'dual-write',
+    decision: {
+      estimatedDurationMinutes: 5,
+      acceptableDowntimeMinutes: 0,
+      rationale: 'The shop never stops, and can be taught to write to two databases.',
+    },
+    dualWrite: { roundInterval: '2s', settle: '1s' },
+    monitor: '15s',
   };
 }
 

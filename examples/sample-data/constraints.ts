@@ -38,9 +38,13 @@ export const foreignKeyStatements: string[] = [
 ];
 
 export const programSql = `
+-- A version of the row: later with every update, whatever the clock does. A writer that names it itself (a repeat of a write that was made
+-- elsewhere) is believed.
 create function shop.touch() returns trigger language plpgsql as $$
 begin
-  new.updated_at := clock_timestamp();
+  if new.updated_at is not distinct from old.updated_at then
+    new.updated_at := greatest(clock_timestamp(), old.updated_at + interval '1 microsecond');
+  end if;
   return new;
 end $$;
 create trigger customers_touch before update on shop.customers for each row execute function shop.touch();
@@ -79,6 +83,14 @@ comment on column shop.customers.balance is 'Negative: the customer owes us';
 comment on function shop.level(numeric) is 'Shown on the customer''s page';
 comment on index shop.orders_open is 'For the packing screen';
 comment on type shop.order_status is 'In the order of an order''s life';
+`;
+
+/** For the tables that have none on purpose. The application fills `write_id`, and never writes to the other two. */
+export const keySql = `
+update shop.audit_log set write_id = md5(detail)::uuid where write_id is null;
+alter table shop.audit_log add primary key (write_id);
+alter table shop.customer_notes add column id bigint generated always as identity primary key;
+alter table shop.contracts add column id bigint generated always as identity primary key;
 `;
 
 /** Brings the sequences behind columns to where the rows are; invoices go on from a number of their own. */

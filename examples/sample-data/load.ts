@@ -5,6 +5,7 @@ import {
   analyzeStatements,
   foreignKeyStatements,
   indexStatements,
+  keySql,
   privilegeSql,
   programSql,
   sequenceSql,
@@ -23,6 +24,8 @@ export interface SampleDataOptions {
   rolePassword?: string;
   /** False leaves out the contracts, whose documents are large objects: logical replication carries none. */
   documents?: boolean;
+  /** True gives a key to the tables that have none on purpose: for what must tell every row from every other. */
+  everyTableKeyed?: boolean;
   /** Told one line a step. */
   say?: (line: string) => void;
   /** Ends the loading after the running batch. */
@@ -43,7 +46,7 @@ const lanes = 2;
 /** @param url of a role that may create schemas, roles and large objects, in the database to fill. Needs PostgreSQL 14 or newer. */
 export async function loadSampleData(url: string, options: SampleDataOptions = {}): Promise<LoadedSampleData> {
   const { rows = defaultRows, roleName = 'shop', rolePassword = 'shop', say = () => undefined, signal } = options;
-  const { documents = true } = options;
+  const { documents = true, everyTableKeyed = false } = options;
   if (!Number.isInteger(rows) || rows < 1) throw new RangeError(`rows is ${rows}; expected a whole number from 1 on`);
   const startedAt = performance.now();
   const sessions = await Promise.all(Array.from({ length: lanes }, () => open(url)));
@@ -60,6 +63,7 @@ export async function loadSampleData(url: string, options: SampleDataOptions = {
       await inLanes(sessions, batches, (lane, batch) => fill(lane, batch, say, signal));
       say('indexes and constraints');
       await inLanes(sessions, indexStatements, (lane, statement) => run(lane, statement, signal));
+      if (everyTableKeyed) await run(session, keySql, signal);
       for (const statement of foreignKeyStatements) await run(session, statement, signal);
       say('views, functions, triggers, privileges');
       await session.query(programSql);

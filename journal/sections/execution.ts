@@ -4,6 +4,7 @@ import { betweenMs, formatBytes, formatCount, formatMaybeMs, formatTime } from '
 import { formatDurationMs } from '../../plan/duration';
 import { isRollbackStep, open, pending, quiet, resultText, stateText, stepOf } from '../reading';
 import type { Journal, StepRecord } from '../types';
+import { reconciliation } from './reconciliation';
 import { streams } from './streams';
 
 export function execution(journal: Journal): Section {
@@ -15,6 +16,7 @@ export function execution(journal: Journal): Section {
       table(['Moment', 'When', 'What'], moments(journal)),
       { kind: 'timeline' },
       ...streams(journal),
+      ...reconciliation(journal),
       heading('Steps'),
       ...steps(journal.steps.filter((step) => !isRollbackStep(step))),
       ...copyProgress(journal),
@@ -60,6 +62,7 @@ function moments(journal: Journal): Text[][] {
 function stopped(journal: Journal): Text {
   const step = stepOf(journal, 'maintenance-mode');
   if (step) return resultText(step);
+  if (journal.reconciliation && journal.downtime) return 'held by the application itself, for the moment of the switch';
   return byHand(journal, 'stop-writes')?.text ?? pending(journal);
 }
 

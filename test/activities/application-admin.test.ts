@@ -54,6 +54,8 @@ describe('an admin call', () => {
     health: () => activities.checkTargetHealth({ application: plan() }),
     switch: () => activities.switchDatastore({ application: plan(), to: 'target' }),
     normal: () => activities.setNormalMode({ application: plan() }),
+    dual: () => activities.setDualWrite({ application: plan(), enabled: true }),
+    told: () => activities.readDualWrite({ application: plan() }),
   };
 
   it.each([
@@ -65,6 +67,11 @@ describe('an admin call', () => {
     ['switch', 409, 'PreconditionFailed'],
     ['switch', 400, 'PreconditionFailed'],
     ['switch', 404, 'PreconditionFailed'],
+    ['dual', 501, 'PreconditionFailed'],
+    ['dual', 404, 'PreconditionFailed'],
+    ['dual', 503, 'ApplicationUnavailable'],
+    ['told', 500, 'ApplicationUnavailable'],
+    ['told', 401, 'AuthDenied'],
     ['maintenance', 401, 'AuthDenied'],
     ['maintenance', 403, 'AuthDenied'],
   ] as const)(
@@ -74,7 +81,7 @@ describe('an admin call', () => {
       const error = await failureOf(calls[name]());
       expect(failureType(error)).toBe(type);
       expect(error.message).toMatch(
-        new RegExp(`^POST http://127.0.0.1:\\d+/admin/[a-z-]+ was answered with status ${status}`),
+        new RegExp(`^(POST|GET) http://127.0.0.1:\\d+/admin/[a-z-]+ was answered with status ${status}`),
       );
       expect(error.message).toContain('not today');
     },
@@ -194,6 +201,49 @@ describe('the preflight check of the application', () => {
     expect(await outcome(plan())).toBe('warn');
     const { found } = await activities.checkApplication({ application: plan() });
     expect(found.length).toBeLessThan(230);
+  });
+});
+
+describe('dual write', () => {
+  it('says what is needed of an application that cannot', async () => {
+    behave = respond(501);
+    const error = await failureOf(activities.setDualWrite({ application: plan(), enabled: true }));
+    expect(error.message).toContain('needs an application that repeats each write on the other side');
+  });
+
+  it('is asked for with the token, and switching while it is on carries what is known of failed repeats', async () => {
+    const seen: unknown[] = [];
+    behave = (request, response) => {
+      void text(request).then((body) => {
+        seen.push([request.url, request.headers.authorization, JSON.parse(body)]);
+        response.end('{}');
+      });
+    };
+    await activities.setDualWrite({ application: plan(), enabled: false });
+    await activities.switchDatastore({ application: plan(), to: 'target', failedRepeats: 3 });
+    expect(seen).toEqual([
+      ['/admin/dual-write', `Bearer ${token}`, { enabled: false }],
+      ['/admin/switch-datastore', `Bearer ${token}`, { target: 'new-database', failedRepeats: 3 }],
+    ]);
+  });
+
+  it('is read as the application tells it, and as nothing where it tells nothing', async () => {
+    const dualWrite = {
+      enabled: true,
+      repeated: 7,
+      failedRepeats: 1,
+      lastFailure: { at: '2026-01-01', message: 'no' },
+    };
+    behave = respond(200, JSON.stringify({ mode: 'normal', dualWrite }));
+    expect(await activities.readDualWrite({ application: plan() })).toEqual(dualWrite);
+    for (const [status, body] of [
+      [200, '{"mode": "normal"}'],
+      [200, 'OK'],
+      [404, ''],
+    ] as const) {
+      behave = respond(status, body);
+      expect(await activities.readDualWrite({ application: plan() })).toBeUndefined();
+    }
   });
 });
 

@@ -9,6 +9,8 @@ import {
   rejectSignal,
   rollbackSignal,
 } from '../../workflows/messages';
+import { artifact } from '../fixtures/fake-calico';
+import { dualWriteAnswers } from '../fixtures/fake-dual-write';
 import { gateOpen, phaseIs, until, type MigrationHandle, type Rig } from '../fixtures/workflow-rig';
 
 /** Drives a migration to where its history is worth keeping; it may still be running then. */
@@ -21,6 +23,15 @@ const approve = async (handle: MigrationHandle, ...gates: string[]): Promise<voi
     await until(handle, gateOpen(gate));
     await handle.signal(approveSignal, { gate, by: 'anna' });
   }
+};
+
+const dualWrite = { strategy: 'dual-write', dualWrite: { roundInterval: '100ms', settle: '10ms' } } as const;
+const differing = {
+  ...dualWriteAnswers.compareLive,
+  differing: 1,
+  byTable: [{ table: 'public.orders', insert: 1, update: 0, delete: 0 }],
+  lines: ['public.orders key=(1): missing on the target'],
+  differences: artifact('differences.json'),
 };
 
 export const scenarios: Record<string, Scenario> = {
@@ -179,6 +190,24 @@ export const scenarios: Record<string, Scenario> = {
     const handle = await start({ gates: { start: 'auto' }, rehearsal: scratch, strategy: 'cdc' });
     await until(handle, gateOpen('go-live'), 60_000);
     return client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
+  },
+  'dual-write-repaired-and-completed': async ({ start, world }) => {
+    world.answerWith('compareLive', differing);
+    const handle = await start({ ...dualWrite, gates: undefined });
+    await approve(handle, 'start');
+    await until(handle, gateOpen('repair'), 60_000);
+    world.answerWith('compareLive', dualWriteAnswers.compareLive);
+    await approve(handle, 'repair', 'cutover', 'accept', 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'dual-write-back-in-window': async ({ start, world }) => {
+    world.hold('watchTarget');
+    const handle = await start({ ...dualWrite, gates: 'auto' });
+    await until(handle, phaseIs('monitor'), 60_000);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+    await handle.result();
+    return handle;
   },
   'calico-completed': async ({ startCalico }) => {
     const handle = await startCalico();

@@ -141,7 +141,7 @@ describe('rows without a key that never stand still', () => {
   it('leave their whole table to the freeze, whatever else is wrong in it', () => {
     const total = { rows: 3n, high: 0n, low: 0n };
     const read = { totals: { source: total, target: total }, candidates: [], complete: true };
-    const wrong = [{ label: '', kind: 'extra' as const, rows: 1 }];
+    const wrong = [{ id: '', label: '', kind: 'extra' as const, rows: 1 }];
     const keyless = subject('t', { keyed: false });
     for (const found of [[], wrong])
       expect(conclude(keyless, read, { wrong: found, undecided: ['digest'] }, 'source', false)?.whole).toBe(true);
@@ -156,7 +156,7 @@ describe('a pass that has not seen all that differs', () => {
 
   it('proves nothing but what it found wrong', () => {
     expect(conclude(subject('t'), read, settled, 'source', false)).toBeUndefined();
-    const wrong = [{ label: '(1)', kind: 'different' as const, rows: 0 }];
+    const wrong = [{ id: '1', label: '(1)', kind: 'different' as const, rows: 0 }];
     expect(conclude(subject('t'), read, { ...settled, wrong }, 'source', false)).toMatchObject({
       verdict: { outcome: 'unequal', why: 'has at least 1 different rows' },
     });
@@ -183,15 +183,15 @@ describe('tables of one pass', () => {
 describe('lines for people', () => {
   it('say on which side a row is missing, the other way round on the way back', () => {
     const wrong = [
-      { label: '(2)', kind: 'missing' as const, rows: 1 },
-      { label: '(1)', kind: 'extra' as const, rows: 1 },
+      { id: '2', label: '(2)', kind: 'missing' as const, rows: 1 },
+      { id: '1', label: '(1)', kind: 'extra' as const, rows: 1 },
     ];
     expect(linesOf(subject('t'), wrong, 'source', '')).toEqual([
       'public.t key=(1): extra on the source',
       'public.t key=(2): missing on the source',
     ]);
     const keyless = subject('t', { keyed: false });
-    expect(linesOf(keyless, [{ label: '', kind: 'missing', rows: 3 }], 'source', '')).toEqual([
+    expect(linesOf(keyless, [{ id: '', label: '', kind: 'missing', rows: 3 }], 'source', '')).toEqual([
       'public.t (no key): 0 rows only on the source, 3 rows only on the target',
     ]);
   });

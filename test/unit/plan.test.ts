@@ -53,7 +53,12 @@ describe('a plan', () => {
     [
       'a strategy that is not there',
       { ...least, strategy: 'incremental' },
-      'plan.strategy: found "incremental"; expected "big-bang" or "cdc"',
+      'plan.strategy: found "incremental"; expected "big-bang", "dual-write" or "cdc"',
+    ],
+    [
+      'dual writing without an application',
+      { ...least, strategy: 'dual-write' },
+      'plan.application: found nothing; expected the admin endpoints of the application',
     ],
     [
       'large objects copied under the fence beside reverse replication',

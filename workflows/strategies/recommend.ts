@@ -8,10 +8,12 @@ export interface StrategyFacts {
   tablesWithoutKey: number;
   logicalReplicationPossible: boolean;
   acceptableDowntimeMs?: number;
+  /** The plan names an application, which might be taught to write to both sides. */
+  application?: boolean;
 }
 
 export interface Recommendation {
-  recommended: 'big-bang' | 'incremental' | 'cdc';
+  recommended: 'big-bang' | 'incremental' | 'dual-write' | 'cdc';
   reasons: string[];
   /** How long big-bang would keep the application from writing, by a cautious rate. */
   estimatedFreezeMs: number;
@@ -45,6 +47,10 @@ export function recommendStrategy(facts: StrategyFacts): Recommendation {
     return { recommended: 'big-bang', reasons, estimatedFreezeMs };
   }
   reasons.push(`that is more than the acceptable ${formatDurationMs(acceptableDowntimeMs)}`);
+  if (acceptableDowntimeMs === 0 && facts.application && facts.tablesWithoutKey === 0) {
+    reasons.push('no downtime at all is acceptable: only an application that writes to both sides has none');
+    return { recommended: 'dual-write', reasons, estimatedFreezeMs };
+  }
   if (facts.logicalReplicationPossible) {
     if (facts.tablesWithoutKey > 0)
       reasons.push(`${facts.tablesWithoutKey} tables have no key, which streaming needs a decision on`);

@@ -14,6 +14,7 @@ import { copyFailure, on } from './copy-errors';
 import { copyIntoSql, copyOutSql } from './copy-format';
 import { streamRows } from './copy-stream';
 import { readUnderGroup, requireOpenGroup, rewritten } from './group-snapshot';
+import { mergeStaged, stageSql } from './merge';
 import { Rate } from './rate';
 import { endEarlierAttempts, requireNotStopped, withCopySessions } from './sessions';
 import { readTuning, type CopyTuning } from './settings';
@@ -31,6 +32,8 @@ export interface CopyLaneInput {
   snapshot?: string;
   /** Of CDC: only chunks of this copy group, under its snapshot, which is read from the ledger. */
   group?: number;
+  /** The application writes to the target as well: rows whose key is there already stay as they are. */
+  merge?: boolean;
 }
 
 /** What a lane shows while it runs. */
@@ -134,12 +137,13 @@ class Lane {
     const { table } = chunk;
     const { signal } = this.beat;
     this.inFlight = 0;
-    const freeze = await mayFreeze(chunk, target);
+    const { merge } = this.input;
+    const into = merge ? await stageSql(target, table) : copyIntoSql(table, await mayFreeze(chunk, target));
     const { rowsOut, rowsIn, bytes } = await streamRows({
       source,
       target,
       out: copyOutSql(chunk),
-      into: copyIntoSql(table, freeze),
+      into,
       onBytes: (length) => {
         this.inFlight += length;
         this.rate.count(length);
@@ -154,9 +158,10 @@ class Lane {
       );
     }
     if (chunk.kind === 'ctid') await this.requireSameFile(source, table);
-    await markDone(target, chunk, { rows: rowsIn, bytes, lane: this.input.lane });
+    const rows = merge ? await mergeStaged(target, table) : rowsIn;
+    await markDone(target, chunk, { rows, bytes, lane: this.input.lane });
     await target.query('commit');
-    this.rows += BigInt(rowsIn);
+    this.rows += BigInt(rows);
     this.bytes += bytes;
     this.chunks += 1;
     this.inFlight = 0;

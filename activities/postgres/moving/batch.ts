@@ -31,7 +31,10 @@ export interface MovingResult {
   whole: boolean;
 }
 
-export type BatchOptions = PassOptions & SettleOptions;
+export interface BatchOptions extends PassOptions, SettleOptions {
+  /** Told of all rows of a pass that are wrong. */
+  onWrong?: (subject: Subject, wrong: Wrong[]) => void;
+}
 
 /** Biggest first. */
 export function batchesOf(subjects: Subject[]): Subject[][] {
@@ -68,6 +71,7 @@ export async function compareBatch(
     const again: Subject[] = [];
     for (const [subject, result] of read) {
       const outcome = settled.get(subject) ?? { wrong: [], undecided: [] };
+      if (outcome.wrong.length > 0) options.onWrong?.(subject, outcome.wrong);
       const count = (moved.get(subject) ?? 0) + result.candidates.length - outcome.wrong.length;
       moved.set(subject, count);
       const concluded = conclude(subject, result, outcome, options.writing, pass === passesAtMost);

@@ -1,7 +1,9 @@
 // The sessions of one comparison: some on each side that share out the reading, and one on each for markers and catalogs. For a pass
 // all sessions of a side see the same moment, and the two moments lie close together in the stream: the follower's is taken when it
 // has seen a marker written right after the writer's. However long the reading takes and however far the stream lags behind, the two
-// differ only by what was written in those few milliseconds.
+// differ only by what was written in those few milliseconds. Where no stream leads from one to the other but the application writes to both, time
+// stands for the marker.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Query, type Client, type QueryArrayConfig } from 'pg';
 import type { PostgresConnections } from '../connection';
 import { valueSettings } from '../copy/copy-format';
@@ -39,6 +41,7 @@ export class MovingSessions {
     private readonly writing: WritingSide,
     private readonly streams: Stream[],
     private readonly signal: AbortSignal,
+    private readonly settleMs?: number,
   ) {}
 
   /** Opens them, lets `work` use them and ends them. @throws SourceUnavailable, TargetUnavailable (retryable) */
@@ -50,6 +53,8 @@ export class MovingSessions {
       writing: WritingSide;
       signal: AbortSignal;
       streamsOf: (target: Client) => Promise<Stream[]>;
+      /** In place of streams: how long a write may take to be repeated on the other side. */
+      settleMs?: number;
     },
     work: (sessions: MovingSessions) => Promise<Result>,
   ): Promise<Result> {
@@ -71,7 +76,7 @@ export class MovingSessions {
         readers.target.push(await open('target', 'digest'));
       }
       const streams = await options.streamsOf(control.target);
-      return await work(new MovingSessions(control, readers, writing, streams, signal));
+      return await work(new MovingSessions(control, readers, writing, streams, signal, options.settleMs));
     } catch (error) {
       signal.throwIfAborted();
       throw error;
@@ -82,7 +87,11 @@ export class MovingSessions {
 
   /** Everything committed on the writing side before the call is visible on the other side afterwards. @throws NotReadyYet (retryable) */
   async passMarker(): Promise<void> {
-    const { control, writing, streams, signal } = this;
+    const { control, writing, streams, signal, settleMs } = this;
+    if (settleMs !== undefined) {
+      await sleep(settleMs, undefined, { signal });
+      return;
+    }
     const to = otherSide(writing);
     try {
       await passMarker(control[writing], control[to], streams, { signal, timeoutMs: markerTimeoutMs });
@@ -100,7 +109,7 @@ export class MovingSessions {
     try {
       // Nothing else between the two moments: what is written in the meantime is what must be looked at again.
       const here = await this.hold(this.writing);
-      await this.passMarker();
+      if (this.settleMs === undefined) await this.passMarker();
       const there = await this.hold(following);
       await Promise.all([this.join(this.writing, here), this.join(following, there)]);
       this.inPass = true;

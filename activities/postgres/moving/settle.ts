@@ -21,6 +21,8 @@ const pauseMs = 1_000;
 const keysInOneStatement = 1_000;
 
 export interface Wrong {
+  /** Of its candidate. */
+  id: string;
   label: string;
   /** As seen from the follower. */
   kind: 'missing' | 'extra' | 'different';
@@ -109,7 +111,13 @@ export async function settle(
     const one = settled.get(subject);
     if (!one || judgement === 'fine') continue;
     if (judgement === 'open') one.undecided.push(candidate.id);
-    else one.wrong.push({ label: candidate.label, kind: judgement, rows: Math.abs(here.rows - following.rows) });
+    else
+      one.wrong.push({
+        id: candidate.id,
+        label: candidate.label,
+        kind: judgement,
+        rows: Math.abs(here.rows - following.rows),
+      });
   }
   options.onOpen(0);
   return settled;

@@ -47,8 +47,8 @@ export function rowsSql(side: SubjectSide, hash: Hash, bits: number, pages: Page
  * version is another one after every write.
  */
 export function lookSql({ relation, equality }: SubjectSide, hash: Hash, ids: string[]): Statement {
-  const from = `${fromSql(relation, {})} ${relation.condition ? 'and' : 'where'}`;
   if (!relation.key) {
+    const from = `${fromSql(relation, {})} ${relation.condition ? 'and' : 'where'}`;
     const digest = rowHash(relation, hash);
     return {
       text: `select id, id, sum(hashtextextended(version, 0)), count(*)
@@ -57,19 +57,33 @@ export function lookSql({ relation, equality }: SubjectSide, hash: Hash, ids: st
       values: [ids],
     };
   }
-  const types = typesOf(relation);
-  const keys = ids.map((id) => JSON.parse(id) as string[]);
-  const table = quoteQualified(relation.schema, relation.name);
-  const wanted = relation.key.map((column, at) => `w.k${at}::${types.get(column)} as k${at}`);
-  const matches = relation.key.map((column, at) => `${table}.${quoteIdentifier(column)} ${equality[at]} wanted.k${at}`);
-  const parameters = relation.key.map((_, at) => `$${at + 1}::text[]`);
-  const names = relation.key.map((_, at) => `k${at}`);
   return {
-    text: `select ${keyColumns(relation).json}, ${rowHash(relation, hash)}, xmin::text || ctid::text, 1 ${from} exists (
-        select from (select ${wanted.join(', ')} from unnest(${parameters.join(', ')}) as w(${names.join(', ')})) as wanted
-        where ${matches.join(' and ')})`,
-    values: relation.key.map((_, at) => keys.map((key) => key[at])),
+    text: `select ${keyColumns(relation).json}, ${rowHash(relation, hash)}, xmin::text || ctid::text, 1 ${keyedFrom({ relation, equality })}`,
+    values: keyValues(ids, relation.key.length),
   };
+}
+
+/**
+ * `from only … where` the key is one of those wanted.
+ * @param arrays of text, one for each column of the key: SQL; without them the parameters from $1 on
+ */
+export function keyedFrom({ relation, equality }: SubjectSide, arrays?: string[]): string {
+  const { key = [] } = relation;
+  const types = typesOf(relation);
+  const table = quoteQualified(relation.schema, relation.name);
+  const wanted = key.map((column, at) => `w.k${at}::${types.get(column)} as k${at}`);
+  const matches = key.map((column, at) => `${table}.${quoteIdentifier(column)} ${equality[at]} wanted.k${at}`);
+  const parameters = arrays ?? key.map((_, at) => `$${at + 1}::text[]`);
+  const names = key.map((_, at) => `k${at}`);
+  return `${fromSql(relation, {})} ${relation.condition ? 'and' : 'where'} exists (
+        select from (select ${wanted.join(', ')} from unnest(${parameters.join(', ')}) as w(${names.join(', ')})) as wanted
+        where ${matches.join(' and ')})`;
+}
+
+/** The parameters of `keyedFrom`. @param ids JSON arrays of text, as `rowsSql` gives them */
+export function keyValues(ids: string[], columns: number): string[][] {
+  const keys = ids.map((id) => JSON.parse(id) as string[]);
+  return Array.from({ length: columns }, (_, at) => keys.map((key) => key[at] ?? ''));
 }
 
 /** A key that does not come back from its text would not be found again, and not to be found would look like being deleted. */

@@ -41,12 +41,16 @@ export interface Subjects {
   unlogged: string[];
 }
 
-/** @param writing its keys are taken, and its unlogged tables left out: what it does not log, no stream carries */
+/**
+ * @param writing its keys are taken, and its unlogged tables left out: what it does not log, no stream carries
+ * @param unlogged they are compared like the others: nothing is streamed
+ */
 export async function listSubjects(
   clients: Record<WritingSide, ClientBase>,
   scope: PostgresScope,
   writing: WritingSide,
   checksum: 'all' | string[],
+  unlogged: 'left-out' | 'compared' = 'left-out',
 ): Promise<Subjects> {
   const [[source, onSource], [target, onTarget]] = await Promise.all([
     readSide(clients.source, scope),
@@ -62,7 +66,7 @@ export async function listSubjects(
       found.judged.push(unequal(here, 'is missing on the target'));
       continue;
     }
-    if ((writing === 'source' ? here : other).persistence === 'u') {
+    if (unlogged === 'left-out' && (writing === 'source' ? here : other).persistence === 'u') {
       found.unlogged.push(nameOf(here));
       continue;
     }

@@ -4,6 +4,7 @@ import { quoteQualified } from '../identifier';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 import { bytesText } from './disk';
+import { writesToBoth } from './dual-write';
 import { goesBack, shownName, streams } from './streaming';
 
 export const carriedApartChecks: PreflightCheck[] = [
@@ -40,6 +41,14 @@ async function largeObjects(context: CheckContext): Promise<Finding> {
   const count = Number(await context.value('source', 'select count(*) from pg_largeobject_metadata'));
   if (count === 0) return pass('none');
   const there = counted(count, 'large object');
+  if (writesToBoth(context)) {
+    return {
+      outcome: 'fail',
+      found: `${there}: they have no key by which a write could be repeated or compared`,
+      expected: 'none, or another strategy',
+      fix: 'set strategy to "big-bang" in the plan, or to "cdc" with cdc.largeObjects "copy-under-fence"',
+    };
+  }
   if (!streams(context)) return pass(`${there}, copied with owner and privileges under the fence`);
   const bytes = Number(await context.value('source', `select pg_total_relation_size('pg_largeobject')`));
   const found = `${there}, ${bytesText(bytes)} with their index`;
@@ -71,6 +80,7 @@ async function largeObjects(context: CheckContext): Promise<Finding> {
 async function materializedViews(context: CheckContext): Promise<Finding> {
   const count = Number(await context.value('source', `select count(*) from pg_class where relkind = 'm'`));
   if (count === 0) return pass('none');
+  if (writesToBoth(context)) return pass(`${count}, refreshed on the target before the cutover`);
   if (!streams(context)) return pass(`${count}, refreshed on the target after the copy`);
   if (context.input.cdc?.materializedViews === 'under-fence')
     return pass(`${count}, refreshed in the freeze, which lasts the longer for it`);

@@ -11,6 +11,7 @@ import { clusterChecks } from './cluster';
 import { connectivityChecks } from './connectivity';
 import { CheckContext, type PreflightInput } from './context';
 import { diskChecks } from './disk';
+import { dualWriteChecks, writesToBoth } from './dual-write';
 import { encodingChecks } from './encodings';
 import { extensionChecks } from './extensions';
 import { gatherFacts, type MigrationFacts } from './facts';
@@ -58,6 +59,7 @@ export const preflightCheckNames: readonly string[] = [
   ...families.flat(),
   ...afterwardsChecks,
   ...replicationChecks,
+  ...dualWriteChecks,
 ].map(({ name }) => name);
 
 export function createPreflightActivities(dependencies: PostgresDependencies) {
@@ -77,6 +79,7 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
             ...families.flat(),
             ...afterwardsChecksFor(context),
             ...(streams(context) ? replicationChecks : []),
+            ...(writesToBoth(context) ? dualWriteChecks : []),
           ];
           const checks = await runChecks(battery, context, input.waivers);
           const facts = await gatherFacts(context);

@@ -5,6 +5,7 @@ import type { SelectedTable } from '../tables';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 import { bytesText } from './disk';
+import { writesToBoth } from './dual-write';
 import { shownName, streamedTables, streams } from './streaming';
 
 export const keyChecks: PreflightCheck[] = [
@@ -15,6 +16,14 @@ async function withoutKey(context: CheckContext): Promise<Finding> {
   const tables = await context.tables();
   const found = tables.filter(({ key }) => !key);
   if (found.length === 0) return pass(`${counted(tables.length, 'table')}, each with a key`);
+  if (writesToBoth(context)) {
+    return {
+      outcome: 'fail',
+      found: `${counted(found.length, 'table')} without primary key or fit unique index, whose rows cannot be told apart while both sides are written to: ${listed(found.map(shownName))}`,
+      expected: 'a key for each table, or another strategy',
+      fix: `${adding(found)} -- or set strategy to "cdc" or "big-bang" in the plan, or leave the tables out in plan.tables`,
+    };
+  }
   const streamed = streams(context) ? await streamedWithout(context) : [];
   if (streamed.length > 0) return toStream(context, streamed);
   return {

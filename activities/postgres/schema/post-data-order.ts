@@ -50,9 +50,16 @@ export function orderPostData(
   };
 }
 
-/** Foreign keys and whatever needs one: comments on them, for instance. */
-export function foreignKeysAndDependents(entries: ArchiveEntry[], dependencies: Map<string, string[]>): Set<string> {
-  const found = new Set(entries.filter(({ kind }) => kind === 'FK CONSTRAINT').map(({ id }) => id));
+const whatActs = ['TRIGGER', 'EVENT TRIGGER', 'RULE'];
+
+/** Foreign keys and whatever needs one: comments on them, for instance; and, where asked for, whatever acts by itself on a write. */
+export function foreignKeysAndDependents(
+  entries: ArchiveEntry[],
+  dependencies: Map<string, string[]>,
+  triggersToo = false,
+): Set<string> {
+  const kinds = ['FK CONSTRAINT', ...(triggersToo ? whatActs : [])];
+  const found = new Set(entries.filter(({ kind }) => kinds.includes(kind)).map(({ id }) => id));
   for (let known = -1; known < found.size;) {
     known = found.size;
     for (const { id } of entries) if ((dependencies.get(id) ?? []).some((need) => found.has(need))) found.add(id);

@@ -41,12 +41,15 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
       archive: reference,
       lanes,
       foreignKeys = true,
+      triggers = true,
     }: {
       scope: PostgresScope;
       archive: ArtifactReference;
       lanes: number;
       /** false, before tables are streamed into, leaves foreign keys to a later call, and gives tables the replica identities by which rows are found. */
       foreignKeys?: boolean;
+      /** false, before an application writes to the tables as well, leaves triggers and rules to that later call too, and identities as they are. */
+      triggers?: boolean;
     }): Promise<PostDataResult> {
       const startedAt = Date.now();
       const initial: PostDataProgress = { done: 0, total: 0, building: [] };
@@ -59,7 +62,7 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
           { side: 'source', purpose: 'post-data sizes', signal },
           (source) => readPostDataFacts(source, entries, scope.tables),
         );
-        const later = foreignKeys ? [] : foreignKeysAndDependents(entries, dependencies);
+        const later = foreignKeys ? [] : foreignKeysAndDependents(entries, dependencies, !triggers);
         const order = orderPostData(entries, dependencies, new Set([...facts.leftOut, ...later]));
 
         let done = 0;
@@ -99,7 +102,7 @@ export function createPostDataActivities({ connections, artifacts, tools }: Post
         await inOrder(pieces(order.attachments));
         await inLanes(order.foreignKeys);
         await inOrder(order.rest);
-        if (!foreignKeys) {
+        if (!foreignKeys && triggers) {
           await connections.withSession(scope.target, session, (target) => followIdentities(target, signal));
         }
         const indexes = order.keys.filter(({ kind }) => kind === 'INDEX').length;

@@ -9,6 +9,12 @@ import { megabytes } from './preflight';
 const firstMeasurementMs = 2_000;
 const growth = 1.1;
 
+/** What a lane is told beside its number. */
+export interface LaneKind {
+  group?: number;
+  merge?: boolean;
+}
+
 export async function copyTables(migration: PostgresMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
   const { journal } = runbook;
@@ -49,16 +55,16 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
 
 /**
  * Runs lanes until every chunk is done. A pause stops them at once; resuming starts them anew, and the ledger knows where they were.
- * @param group of CDC: the lanes read under the snapshot of this copy group
+ * @param how of CDC `group`: the lanes read under the snapshot of this copy group; of dual writing `merge`: what is there already stays
  */
-export async function copyAllChunks(migration: PostgresMigration, group?: number): Promise<void> {
+export async function copyAllChunks(migration: PostgresMigration, how: LaneKind = {}): Promise<void> {
   const { runbook, scope } = migration;
   const { lanes, maxBytesPerSecond } = migration;
   migration.tuning = { copyLanes: lanes, maxBytesPerSecond, ...migration.tuning };
   for (let round = 1; ; round += 1) {
     await runbook.whilePaused();
     await handOverTuning(migration);
-    if ((await runLanes(migration, group)) === 'paused') continue;
+    if ((await runLanes(migration, how)) === 'paused') continue;
     const progress = await run('quick', 'Is every chunk done').measureCopy({ scope });
     runbook.journal.copy = progress;
     if (progress.chunksDone >= progress.chunksTotal) return;
@@ -68,11 +74,11 @@ export async function copyAllChunks(migration: PostgresMigration, group?: number
 }
 
 /** One set of lanes, to its end or until a pause has really stopped all of them. */
-async function runLanes(migration: PostgresMigration, group?: number): Promise<'ended' | 'paused'> {
+async function runLanes(migration: PostgresMigration, how: LaneKind): Promise<'ended' | 'paused'> {
   const { runbook } = migration;
   const lanes = new CancellationScope();
   const beside = new CancellationScope();
-  const running = new LaneGroup(migration, lanes, group);
+  const running = new LaneGroup(migration, lanes, how);
   const pause = { asked: false };
   const stopOnPause = async (): Promise<void> => {
     await condition(() => runbook.paused);
@@ -102,14 +108,14 @@ class LaneGroup {
   constructor(
     private readonly migration: PostgresMigration,
     private readonly cancellation: CancellationScope,
-    private readonly group?: number,
+    private readonly how: LaneKind,
   ) {}
 
   /** Starts as many lanes as are missing; fewer are wanted: the lanes read that from the ledger and end by themselves. */
   grow(wanted: number): void {
     const { scope } = this.migration;
     for (let lane = this.lanes.length; lane < wanted; lane += 1) {
-      const request = { scope, lane, ...(this.group === undefined ? {} : { group: this.group }) };
+      const request = { scope, lane, ...this.how };
       const copying = this.cancellation.run(() => run('long', `Copy lane ${lane + 1}`).copyLane(request));
       this.lanes.push(
         copying.catch((error: unknown) => {

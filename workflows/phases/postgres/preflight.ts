@@ -84,6 +84,7 @@ function recordDecision({ runbook, plan, facts }: PostgresMigration): void {
   const recommendation = recommendStrategy({
     ...needed(facts, 'facts'),
     acceptableDowntimeMs: minutes(decision.acceptableDowntimeMinutes),
+    application: plan.application !== undefined,
   });
   runbook.journal.decision = {
     strategy: plan.strategy,
@@ -123,7 +124,9 @@ export function startEvidence(migration: PostgresMigration): string[] {
     `${baseline?.tables} tables, ${baseline?.rows} rows, ${megabytes(baseline?.databaseBytes ?? 0)}`,
     `strategy ${plan.strategy}; the facts speak for ${decision?.recommended}: ${decision?.reasons.join('; ')}`,
     ...(runbook.journal.prediction ? predictionEvidence(runbook.journal.prediction) : []),
-    `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
+    plan.strategy === 'dual-write'
+      ? 'writes are not stopped: the application writes to both sides and changes over by itself'
+      : `writes may be stopped for at most ${formatDurationMs(parseDurationMs(plan.maxDowntime) ?? 0)}, then the source is reopened`,
   ];
 }
 

@@ -119,7 +119,7 @@ export async function prepareTarget(migration: PostgresMigration): Promise<void>
     () => run('long', 'Restore the pre-data section on the target').restorePreData({ scope, archive }),
     {
       undoTitle: 'Put the target back as it was found',
-      undoNeeds: ['switch-datastore', 'switch-application', 'copy-data', 'streams', 'shut-target'],
+      undoNeeds: ['switch-datastore', 'switch-application', 'copy-data', 'streams', 'shut-target', 'dual-write-on'],
       undo: () => putBackTarget(migration, inventory),
       describe: ({ objects }) => `${objects} objects in one transaction`,
     },

@@ -80,7 +80,7 @@ async function copyGroup(migration: CdcMigration, tables: number): Promise<'copi
   try {
     await copying.run(async () => {
       await run('long', `Wait for the snapshot of copy group ${group}`).awaitSnapshot({ scope, group });
-      await copyAllChunks(migration, group);
+      await copyAllChunks(migration, { group });
     });
     return 'copied';
   } catch (error) {
