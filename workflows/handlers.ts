@@ -203,6 +203,7 @@ function status(journal: Journal): MigrationStatus {
   const { migration, kind, phase, outcome, startedAt, endedAt, reason, blocked, paused, pointOfNoReturnAt } = journal;
   const { steps, gates, refused, copy, replication, handOvers, accounting, imports, validation, downtime, loss } =
     journal;
+  const { passes, passesNotListed, forecast } = journal;
   return {
     migration,
     kind,
@@ -222,6 +223,9 @@ function status(journal: Journal): MigrationStatus {
     copy,
     replication,
     handOvers,
+    passes,
+    passesNotListed,
+    forecast,
     accounting,
     imports,
     validation,

@@ -6,10 +6,12 @@ import type {
   Check,
   CopyProgress,
   Downtime,
+  FreezeForecast,
   GateRecord,
   HandOverRecord,
   Journal,
   KindImport,
+  PassRecord,
   RefusedMessage,
   Replication,
   StepRecord,
@@ -95,6 +97,10 @@ export interface MigrationStatus {
   /** CDC. */
   replication?: Replication;
   handOvers?: HandOverRecord[];
+  /** Migrations in passes: the first 25 and the last 25. */
+  passes?: PassRecord[];
+  passesNotListed?: number;
+  forecast?: FreezeForecast;
   /** Calico. */
   accounting?: CalicoAccounting;
   imports?: KindImport[];
