@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { durationSchema } from './duration';
 import { gatesSchema } from './gates';
+import { incrementalSchema } from './incremental';
 import { connectionReferenceSchema, secretReferenceSchema } from './reference';
 import { decisionSchema, planNameSchema } from './runbook';
 
@@ -151,6 +152,8 @@ export const postgresPlanSchema = z
     rollbackTriggers: rollbackTriggersSchema.prefault({}),
     /** How changes are streamed; for the strategy `cdc`. */
     cdc: cdcSchema.prefault({}),
+    /** How changes are picked up in passes; for the strategy `incremental`. */
+    incremental: incrementalSchema.prefault({}),
     /** After the switch the source follows the target, so that going back loses nothing. On for `cdc` unless said otherwise; no other strategy has it. */
     reverseReplication: z.boolean().optional(),
     /** From the moment that writes are stopped; when it passes before the switch, the source is reopened by itself. One hour; for `cdc` 60 seconds. */

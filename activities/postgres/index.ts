@@ -9,6 +9,7 @@ import { createDigestActivities } from './digest';
 import { createFenceActivities } from './fence';
 import { createFidelityActivities } from './fidelity';
 import { createIdentifyActivities } from './identify';
+import { createIncrementalActivities } from './incremental';
 import { createLargeObjectActivities } from './large-objects';
 import { createLeftoverActivities } from './leftovers';
 import { createLossActivities } from './loss';
@@ -61,5 +62,6 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createCarryActivities(dependencies),
     ...createHotActivities(dependencies),
     ...createSlotGuardActivities(dependencies),
+    ...createIncrementalActivities(dependencies),
   };
 }
