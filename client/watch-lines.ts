@@ -14,6 +14,7 @@ export function renderLines(previous: MigrationStatus | undefined, status: Migra
     ...status.gates.flatMap((gate, index) => gateEvents(previous?.gates[index], gate, status.migration)),
     ...refusedEvents(previous, status),
     ...pointOfNoReturn(previous, status),
+    ...passEvents(previous, status),
   ].sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
   return [
     ...(previous === undefined ? [`${status.startedAt} migration ${status.migration} (${status.kind})`] : []),
@@ -75,6 +76,23 @@ function refusedEvents(previous: MigrationStatus | undefined, status: MigrationS
     }));
 }
 
+/** Each pass once, when it has ended. */
+function passEvents(previous: MigrationStatus | undefined, { passes = [] }: MigrationStatus): Event[] {
+  const told = new Set(
+    (previous?.passes ?? []).filter(({ durationMs }) => durationMs !== undefined).map(({ pass }) => pass),
+  );
+  return passes.flatMap(({ pass, why, startedAt, durationMs, rows, deleted, tablesChanged, tables }) =>
+    durationMs === undefined || told.has(pass)
+      ? []
+      : [
+          {
+            at: new Date(Date.parse(startedAt) + durationMs).toISOString(),
+            text: `  pass ${pass} (${plainText(why)}): ${formatDurationMs(durationMs)}, ${formatCount(rows)} rows written, ${formatCount(deleted)} deleted, in ${tablesChanged} of ${tables} tables`,
+          },
+        ],
+  );
+}
+
 function pointOfNoReturn(previous: MigrationStatus | undefined, { pointOfNoReturnAt }: MigrationStatus): Event[] {
   if (pointOfNoReturnAt === undefined || previous?.pointOfNoReturnAt !== undefined) return [];
   return [{ at: pointOfNoReturnAt, text: '  point of no return' }];
@@ -102,6 +120,8 @@ function stateLines(previous: MigrationStatus | undefined, status: MigrationStat
       `copy ${share} %: ${formatBytes(copy.bytesCopied)} of ${formatBytes(copy.bytesTotal)}, ${formatCount(copy.rows)} rows${rate}${eta}`,
     );
   }
+  const { forecast } = status;
+  if (forecast && forecast.verdict !== previous?.forecast?.verdict) lines.push(`freeze: ${forecast.verdict}`);
   if (outcome && outcome !== previous?.outcome)
     lines.push(`outcome ${outcome}${reason ? `: ${plainText(reason)}` : ''}`);
   if (reportUrl && reportUrl !== previous?.reportUrl) lines.push(`report ${reportUrl}`);

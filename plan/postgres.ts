@@ -164,12 +164,12 @@ export const postgresPlanSchema = z
     retire: z.enum(['keep-fenced', 'reopen']).default('keep-fenced'),
   })
   .superRefine((plan, context) => {
-    if (plan.strategy !== 'big-bang' && plan.strategy !== 'cdc') {
+    if (plan.strategy === 'dual-write') {
       context.addIssue({
         code: 'custom',
         path: ['strategy'],
         input: plan.strategy,
-        message: 'expected "big-bang" or "cdc": the other strategies are not available in this version',
+        message: 'expected "big-bang", "incremental" or "cdc": dual-write is not available in this version',
       });
     }
     if (plan.cdc.largeObjects === 'copy-under-fence' && plan.strategy === 'cdc' && plan.reverseReplication !== false) {
@@ -181,12 +181,12 @@ export const postgresPlanSchema = z
           'expected "refuse" together with reverse replication: large objects written after the switch cannot be streamed back; set reverseReplication to false to accept that',
       });
     }
-    if (plan.reverseReplication && plan.strategy === 'big-bang') {
+    if (plan.reverseReplication && plan.strategy !== 'cdc') {
       context.addIssue({
         code: 'custom',
         path: ['reverseReplication'],
         input: true,
-        message: 'expected false: the big-bang strategy has no reverse stream; leave the field out',
+        message: `expected false: the ${plan.strategy} strategy has no reverse stream; leave the field out, or take "cdc"`,
       });
     }
     if (sameReference(plan.source, plan.target)) {

@@ -4,6 +4,7 @@ import { betweenMs, formatBytes, formatCount, formatMaybeMs, formatTime } from '
 import { formatDurationMs } from '../../plan/duration';
 import { isRollbackStep, open, pending, quiet, resultText, stateText, stepOf } from '../reading';
 import type { Journal, StepRecord } from '../types';
+import { passes } from './passes';
 import { streams } from './streams';
 
 export function execution(journal: Journal): Section {
@@ -15,6 +16,7 @@ export function execution(journal: Journal): Section {
       table(['Moment', 'When', 'What'], moments(journal)),
       { kind: 'timeline' },
       ...streams(journal),
+      ...passes(journal),
       heading('Steps'),
       ...steps(journal.steps.filter((step) => !isRollbackStep(step))),
       ...copyProgress(journal),

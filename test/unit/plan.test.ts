@@ -52,8 +52,8 @@ describe('a plan', () => {
     ['no approvers', { ...least, gates: { start: { approvers: 0 } } }, 'plan.gates.start.approvers: found 0'],
     [
       'a strategy that is not there',
-      { ...least, strategy: 'incremental' },
-      'plan.strategy: found "incremental"; expected "big-bang" or "cdc"',
+      { ...least, strategy: 'dual-write' },
+      'plan.strategy: found "dual-write"; expected "big-bang", "incremental" or "cdc"',
     ],
     [
       'large objects copied under the fence beside reverse replication',

@@ -1,5 +1,5 @@
 // Preflight: everything that would stop the migration or damage something later is looked for now, without changing anything.
-// A new family of checks is a file beside this one and a line in `families`; what CDC alone needs is in `replicationChecks`.
+// A new family of checks is a file beside this one and a line in `families`; what CDC alone needs is in `replicationChecks`, and what passes need in `passChecks`.
 import type { Check } from '../../../journal/types';
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
@@ -17,6 +17,7 @@ import { fenceChecks } from './fence';
 import { keyChecks } from './keys';
 import { lockChecks } from './locks';
 import { objectChecks } from './objects';
+import { makesPasses, passChecks } from './passes';
 import { privilegeChecks } from './privileges';
 import { replicationChecks } from './replication';
 import { roleChecks } from './roles';
@@ -51,9 +52,9 @@ const families: PreflightCheck[][] = [
 ];
 
 /** Names of all checks of all strategies, as waivers use them. */
-export const preflightCheckNames: readonly string[] = [...families.flat(), ...replicationChecks].map(
-  ({ name }) => name,
-);
+export const preflightCheckNames: readonly string[] = [
+  ...new Set([...families.flat(), ...replicationChecks, ...passChecks].map(({ name }) => name)),
+];
 
 export function createPreflightActivities(dependencies: PostgresDependencies) {
   return {
@@ -67,7 +68,11 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
         const context = new CheckContext(input, dependencies, signal);
         try {
           await context.connect();
-          const battery = [...families.flat(), ...(streams(context) ? replicationChecks : [])];
+          const battery = [
+            ...families.flat(),
+            ...(streams(context) ? replicationChecks : []),
+            ...(makesPasses(context) ? passChecks : []),
+          ];
           const checks = await runChecks(battery, context, input.waivers);
           return { checks, facts: await gatherFacts(context) };
         } finally {

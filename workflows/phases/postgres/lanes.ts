@@ -22,6 +22,8 @@ export interface LaneWork {
   waiting: string;
   /** At most so many lanes, whatever the plan says. */
   mostLanes?: number;
+  /** Waits as `whilePaused` of the runbook does, for work beside the forward path. */
+  untilResumed?: () => Promise<boolean>;
 }
 
 /**
@@ -31,10 +33,11 @@ export interface LaneWork {
 export async function runInLanes(migration: PostgresMigration, work: LaneWork): Promise<{ paused: boolean }> {
   const { runbook } = migration;
   const { lanes, maxBytesPerSecond } = migration;
+  const { untilResumed = () => runbook.whilePaused() } = work;
   migration.tuning = { copyLanes: lanes, maxBytesPerSecond, ...migration.tuning };
   let paused = false;
   for (let round = 1; ; round += 1) {
-    if (await runbook.whilePaused()) paused = true;
+    if (await untilResumed()) paused = true;
     await handOverTuning(migration);
     if ((await runLanes(migration, work)) === 'paused') {
       paused = true;

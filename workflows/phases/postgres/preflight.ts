@@ -57,6 +57,7 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
     validation: plan.validation,
     rehearsal: plan.rehearsal,
     ...(plan.strategy === 'cdc' ? { cdc: plan.cdc, reverseReplication: plan.reverseReplication } : {}),
+    ...(plan.strategy === 'incremental' ? { incremental: plan.incremental } : {}),
   });
   if (plan.application) {
     checks.push(

@@ -4,6 +4,7 @@ import { formatDurationMs } from '../../../../plan/duration';
 import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { megabytes } from '../preflight';
+import { requireSameSchema } from '../schema-unchanged';
 import { shutTarget } from '../shut-target';
 import { copyInGroups } from './copy-groups';
 import { dismissGuardian, startGuardian } from './guardian';
@@ -27,14 +28,7 @@ async function rememberSchema(migration: CdcMigration): Promise<void> {
         scope,
         side: 'source',
       });
-      const { changes } = await run('long', 'Has the schema changed since it was read').compareSchemaWithDump({
-        scope,
-        catalog: needed(migration.catalog, 'catalog'),
-      });
-      if (changes.length > 0)
-        throw new Error(
-          `the schema of the source has changed since it was read: ${changes.slice(0, 10).join('; ')}. Undo the change and retry, or roll back and begin anew`,
-        );
+      await requireSameSchema(migration);
       migration.fingerprints.source = artifact;
       return objects;
     },
