@@ -19,7 +19,7 @@ const pressureSchema = z.strictObject({
 export const incrementalSchema = z.strictObject({
   /** `row-version`: rows whose version is younger than the pass before. `digest`: every row is read on both sides and compared. Tables without a key are always compared. */
   changes: z.enum(['row-version', 'digest']).default('row-version'),
-  /** Tables whose changes are read by a column that every writer advances; cheap where it is indexed, but an update that leaves the column alone is only found by the digests. */
+  /** Tables whose changes are told by a column that every writer advances. An update that leaves the column alone is only found by the digests; by row version, which asks nothing of the writers, it is always found. */
   updateColumns: z.array(z.strictObject({ table: tableName, column: z.string().min(1) })).default([]),
   /** How far below the oldest transaction open at the pass before an update column is read again: the skew between the clocks that write it. */
   overlap: durationSchema.default('5m'),
