@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { bigBangPlan, cdcPlan } from '../../examples/demo/plans';
+import { bigBangPlan, cdcPlan, incrementalPlan } from '../../examples/demo/plans';
 import { describeIssues, parsePostgresPlan } from '../../plan/parse';
 
 const examples = join(__dirname, '../../examples');
@@ -11,14 +11,14 @@ const mistakes = (input: unknown): string => {
   return parsed.ok ? '' : describeIssues(parsed.issues);
 };
 
-it.each(['sample.plan.json', 'cdc.plan.json', 'orders.plan.yaml'])(
+it.each(['sample.plan.json', 'incremental.plan.json', 'cdc.plan.json', 'orders.plan.yaml'])(
   'examples/%s is a plan without a mistake',
   (file) => {
     expect(mistakes(parse(readFileSync(join(examples, file), 'utf8')))).toBe('');
   },
 );
 
-it.each([bigBangPlan, cdcPlan])('%p of the demo gives a plan without a mistake', (plan) => {
+it.each([bigBangPlan, incrementalPlan, cdcPlan])('%p of the demo gives a plan without a mistake', (plan) => {
   expect(mistakes(plan('orders-to-18', 'http://127.0.0.1:8080'))).toBe('');
 });
 
