@@ -22,8 +22,8 @@ it.each([bigBangPlan, incrementalPlan, cdcPlan])('%p of the demo gives a plan wi
   expect(mistakes(plan('orders-to-18', 'http://127.0.0.1:8080'))).toBe('');
 });
 
-it('the README shows a plan of CDC that is enough to begin with', () => {
+it.each(['incremental', 'cdc'])('the README shows a plan of %s that is enough to begin with', (strategy) => {
   const readme = readFileSync(join(__dirname, '../../README.md'), 'utf8');
-  const shown = /```json\n(\{[^`]*"strategy": "cdc"[^`]*\})\n```/.exec(readme)?.[1];
+  const shown = new RegExp(`\`\`\`json\\n(\\{[^\`]*"strategy": "${strategy}"[^\`]*\\})\\n\`\`\``).exec(readme)?.[1];
   expect(mistakes(JSON.parse(shown ?? '{}'))).toBe('');
 });
