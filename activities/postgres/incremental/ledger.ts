@@ -11,7 +11,7 @@ const passLedgerDdl = `
 create table if not exists ${ledgerSchema}.pass_mark (
   schema_name text not null,
   table_name text not null,
-  xmin bigint not null,
+  oldest_xid bigint not null,
   since timestamptz,
   primary key (schema_name, table_name)
 );
@@ -129,8 +129,8 @@ interface PassTableRow {
 
 const nextSql = `
 select t.source_oid, t.schema_name, t.table_name, to_json(t.columns) as columns, t.format, t.condition, p.digest,
-  case when own.xmin is null then first.xmin else own.xmin end as xmin,
-  case when own.xmin is null then first.since else own.since end as since
+  case when own.oldest_xid is null then first.oldest_xid else own.oldest_xid end as xmin,
+  case when own.oldest_xid is null then first.since else own.since end as since
 from ${ledgerSchema}.pass_table pt
 join ${ledgerSchema}.pass p on p.id = pt.pass
 join ${ledgerSchema}.copied_table t on t.schema_name = pt.schema_name and t.table_name = pt.table_name
@@ -176,7 +176,7 @@ export async function markBrought(
   );
   await target.query(
     `insert into ${ledgerSchema}.pass_mark values ($1, $2, $3, $4)
-     on conflict (schema_name, table_name) do update set xmin = excluded.xmin, since = excluded.since`,
+     on conflict (schema_name, table_name) do update set oldest_xid = excluded.oldest_xid, since = excluded.since`,
     [schema, name, mark.xmin, mark.since ?? null],
   );
 }
