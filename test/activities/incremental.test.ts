@@ -162,7 +162,11 @@ describe('a pass', () => {
       `select tgenabled as enabled from pg_trigger where tgname = 'note'`,
     );
     expect(rows).toEqual([{ enabled: 'A' }]);
-    expect((await runPass(rig, 3)).deleted).toBe('0');
+
+    // Had the trigger fired on the target, there would be more lines in public.seen than on the source.
+    await rig.source.query('alter table public.noted disable trigger note; delete from public.noted where id = 3');
+    expect(await runPass(rig, 3, { tables: ['public.noted'] })).toMatchObject({ tables: 1, deleted: '1' });
+    expect(await unequalTables(rig)).toEqual([]);
   });
 
   it('that is finished does nothing when it is asked again', async () => {
@@ -204,10 +208,39 @@ describe('a pass', () => {
     await writing;
     expect(turns).toBeGreaterThan(20);
     expect(await unequalTables(rig)).toEqual(['public.busy']);
-    await runPass(rig, 1);
+    const inSmallParts = incrementalSchema.parse({ chunkTarget: '1ms' });
+    await runPass(rig, 1, { settings: inSmallParts });
     expect(await unequalTables(rig)).toEqual([]);
     // Only unique rows make a primary key.
     await rig.load('post-data');
+    expect(await runPass(rig, 2, { settings: inSmallParts, changes: 'digest' })).toMatchObject({ tablesChanged: 0 });
+  });
+
+  it('of one snapshot lets foreign keys be built while the source is written to', async () => {
+    const rig = await freshRig(`
+      create table public.parents (id int primary key, body text);
+      create table public.children (id int primary key references public.parents);
+      insert into public.parents select i, repeat('x', 200) from generate_series(1, 20000) i;
+      insert into public.children select generate_series(1, 1000)`);
+    await firstCopy(rig);
+    const writer = await application(rig);
+    let passed = false;
+    const writing = (async () => {
+      for (let id = 30_000; !passed; id += 1) {
+        await writer.query(`insert into public.parents values (${id}); insert into public.children values (${id})`);
+      }
+    })();
+    const incremental = createIncrementalActivities(rig.dependencies);
+    await incremental.beginPass({ scope: rig.scope, pass: 1, settings, oneSnapshot: true });
+    const lanes = await Promise.all(
+      [0, 1].map((lane) => incremental.passLane({ scope: rig.scope, pass: 1, lane, settings })),
+    );
+    passed = true;
+    await writing;
+    expect(lanes.map(({ tables }) => tables).sort()).toEqual([0, 2]);
+    await rig.load('post-data');
+    await runPass(rig, 2);
+    expect(await unequalTables(rig)).toEqual([]);
   });
 });
 

@@ -25,6 +25,11 @@ export interface BeginPassInput {
   changes?: 'digest';
   /** Only these, as `schema.table`, a partitioned table standing for its partitions; left out, all that were copied. */
   tables?: string[];
+  /**
+   * All tables are read as of the same moment, by one lane, so that rows find those of other tables that they refer to: before foreign keys
+   * are built. Without it each table has a moment of its own.
+   */
+  oneSnapshot?: boolean;
 }
 
 const namesShown = 10;
@@ -65,7 +70,8 @@ export function createIncrementalActivities({ connections }: PostgresDependencie
      * @throws SourceUnavailable, TargetUnavailable (retryable); PreconditionFailed when the copy is not finished, or a table or an update
      *   column is not there, TargetConflict when the ledger is gone
      */
-    async beginPass({ scope, pass, settings, changes, tables }: BeginPassInput): Promise<{ tables: number }> {
+    async beginPass(input: BeginPassInput): Promise<{ tables: number }> {
+      const { scope, pass, settings, changes, tables, oneSnapshot = false } = input;
       return withHeartbeat({}, ({ signal }) =>
         connections.withSession(scope.target, { side: 'target', purpose: 'begin pass', signal }, async (target) => {
           await requireLedger(target, scope.migration);
@@ -88,7 +94,7 @@ export function createIncrementalActivities({ connections }: PostgresDependencie
           requireKnown(known.unknown(tables ?? []));
           const copied = await listCopied(target);
           const chosen = tables ? copied.filter((table) => known.isAmong(table, tables)) : copied;
-          await openPass(target, pass, changes === 'digest', chosen);
+          await openPass(target, pass, { digest: changes === 'digest', oneSnapshot }, chosen);
           return { tables: (await countPassTables(target, pass)) ?? 0 };
         }),
       );

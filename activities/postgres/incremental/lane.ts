@@ -16,11 +16,21 @@ import { nameOf } from '../digest/relations';
 import { usableHash } from '../digest/row-digest';
 import { requireLedger } from '../ledger';
 import type { PostgresScope } from '../scope';
-import { forgetUnloggedOfPass, markBrought, takePassTable, type Changes, type PassTable } from './ledger';
-import { readMark, readSince } from './mark';
+import {
+  beginAnew,
+  claimPass,
+  forgetUnloggedOfPass,
+  markBrought,
+  readsOneSnapshot,
+  takePassTable,
+  type Changes,
+  type PassTable,
+} from './ledger';
+import { readMark } from './mark';
 import { Pressure } from './pressure';
 import { PageRanges } from './ranges';
 import { updatedSql, youngerSql } from './sql';
+import { OwnSnapshot, SharedSnapshot, type Snapshot } from './snapshot';
 import { SourceTables } from './subjects';
 import { TablePass } from './table-pass';
 
@@ -106,6 +116,12 @@ export class PassLane {
       this.report();
     });
     await forgetUnloggedOfPass(target, pass);
+    const shared = (await readsOneSnapshot(target, pass)) ? new SharedSnapshot(source) : undefined;
+    if (shared) {
+      // One session reads them all; the other lanes leave it to the one that has it.
+      if (!(await claimPass(target, pass))) return;
+      await beginAnew(target, pass);
+    }
     for (;;) {
       this.beat.signal.throwIfAborted();
       const tuning = await readTuning(target);
@@ -121,13 +137,15 @@ export class PassLane {
         return;
       }
       this.table = table;
-      await this.bring(table, { source, target, known, hash, ranges, relax: () => pressure.relax() });
+      const snapshot = shared ?? new OwnSnapshot(source);
+      await this.bring(table, snapshot, { source, target, known, hash, ranges, relax: () => pressure.relax() });
       this.table = undefined;
     }
   }
 
   private async bring(
     table: PassTable,
+    snapshot: Snapshot,
     {
       source,
       target,
@@ -138,8 +156,7 @@ export class PassLane {
     this.inFlight = 0;
     this.report();
     const subject = known.subjectOf(table);
-    const since = await readSince(source);
-    await on('source', source.query('begin transaction isolation level repeatable read, read only'));
+    const since = await snapshot.take();
     const { xmin, age } = await readMark(source, table.mark);
     const bringing = new TablePass(subject, {
       source,
@@ -155,7 +172,7 @@ export class PassLane {
     const { changes, changed } = this.howToFind(table, known, subject.key !== undefined, age);
     if (changed === undefined) await bringing.bringDifferent();
     else await bringing.bringChanged(changed);
-    await on('source', source.query('commit'));
+    await snapshot.letGo();
     const brought = await bringing.putIn();
     await markBrought(target, this.input.pass, table, { xmin, since }, { changes, ...brought });
     await target.query('commit');

@@ -18,6 +18,7 @@ create table if not exists ${ledgerSchema}.pass_mark (
 create table if not exists ${ledgerSchema}.pass (
   id int primary key,
   digest boolean not null,
+  one_snapshot boolean not null,
   started_at timestamptz not null default clock_timestamp(),
   looked_at timestamptz
 );
@@ -71,17 +72,25 @@ export async function noteFirstMark(target: ClientBase, { xmin, since }: Mark): 
   );
 }
 
+/** What holds for every table of a pass. */
+export interface PassKind {
+  /** Compared whatever the plan says. */
+  digest: boolean;
+  /** All read as of the same moment. */
+  oneSnapshot: boolean;
+}
+
 /** Opens the pass with these tables unless it is there. */
 export async function openPass(
   target: ClientBase,
   pass: number,
-  digest: boolean,
+  { digest, oneSnapshot }: PassKind,
   tables: { schema: string; name: string }[],
 ): Promise<void> {
   await inTransaction(target, async () => {
     const made = await target.query(
-      `insert into ${ledgerSchema}.pass (id, digest) values ($1, $2) on conflict (id) do nothing`,
-      [pass, digest],
+      `insert into ${ledgerSchema}.pass (id, digest, one_snapshot) values ($1, $2, $3) on conflict (id) do nothing`,
+      [pass, digest, oneSnapshot],
     );
     if (!made.rowCount) return;
     await target.query(
@@ -98,6 +107,32 @@ export async function countPassTables(target: ClientBase, pass: number): Promise
     [pass],
   );
   return rows[0] && Number(rows[0].tables);
+}
+
+export async function readsOneSnapshot(target: ClientBase, pass: number): Promise<boolean> {
+  const { rows } = await target.query<{ one: string }>(
+    `select one_snapshot as one from ${ledgerSchema}.pass where id = $1`,
+    [pass],
+  );
+  return rows[0]?.one === 't';
+}
+
+/** For a pass of one snapshot: what was read under a snapshot that is gone is to be read again, with what was not. */
+export async function beginAnew(target: ClientBase, pass: number): Promise<void> {
+  await target.query(
+    `update ${ledgerSchema}.pass_table set state = 'todo'
+     where pass = $1 and exists (select from ${ledgerSchema}.pass_table t where t.pass = $1 and t.state = 'todo')`,
+    [pass],
+  );
+}
+
+/** Whether no other session makes the pass; it is this one's until it ends. */
+export async function claimPass(target: ClientBase, pass: number): Promise<boolean> {
+  const { rows } = await target.query<{ mine: string }>(
+    `select pg_try_advisory_lock(hashtextextended('${ledgerSchema} pass ' || $1::int, 0)) as mine`,
+    [pass],
+  );
+  return rows[0]?.mine === 't';
 }
 
 export async function listCopied(target: ClientBase): Promise<{ schema: string; name: string }[]> {

@@ -2,7 +2,7 @@
 import type { Pages } from '../digest/row-digest';
 
 const fewestPages = 64;
-const firstPages = 2_048;
+const firstPages = 256;
 /** One slow answer is not the speed of the server, and one from memory is not that of its disk. */
 const steepest = 4;
 
