@@ -15,6 +15,8 @@ const lanesBeside = 4;
 export interface PassOptions {
   /** Every row of these tables is compared, whatever the plan says; all tables when left out. */
   repair?: { tables?: string[] };
+  /** All tables as of the same moment, by one lane: so that rows find those that they refer to. */
+  oneSnapshot?: boolean;
   /** Beside an open gate: it has no say in what stops the migration. */
   beside?: boolean;
 }
@@ -26,7 +28,7 @@ export interface PassOptions {
 export async function makePass(
   migration: PassMigration,
   why: string,
-  { repair, beside }: PassOptions = {},
+  { repair, oneSnapshot, beside }: PassOptions = {},
 ): Promise<PassRecord> {
   const { runbook, plan, scope } = migration;
   const settings = plan.incremental;
@@ -49,6 +51,7 @@ export async function makePass(
     pass,
     settings,
     ...(repair ? { changes: 'digest' as const, ...(repair.tables ? { tables: repair.tables } : {}) } : {}),
+    ...(oneSnapshot ? { oneSnapshot } : {}),
   });
   const { paused } = await runInLanes(migration, {
     name: `pass ${pass}`,
