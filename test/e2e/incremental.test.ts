@@ -11,7 +11,7 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(() => world.stop(), 60_000);
 
-const patienceMs = 180_000;
+const patienceMs = 240_000;
 const passes: Partial<PostgresPlanInput> = {
   strategy: 'incremental',
   gates: { start: 'auto', accept: 'auto', 'retire-source': 'auto' },
@@ -36,7 +36,7 @@ describe('a migration in passes of a live shop', () => {
     expect({ missing, doubled, target: bySide.target }).toEqual({ missing: [], doubled: [], target: 0 });
     expect(acknowledged).toBeGreaterThan(0);
     expect(await schemaLeft()).toEqual({ schemas: 0 });
-  }, 400_000);
+  }, 600_000);
 
   it('completes with every acknowledged write, although updates leave their column alone', async () => {
     // The shop goes on changing balances; nothing notes when.
@@ -65,5 +65,5 @@ describe('a migration in passes of a live shop', () => {
       'select datconnlimit as limit from pg_database where datname = current_database()',
     );
     expect(source).toEqual({ limit: 0 });
-  }, 400_000);
+  }, 600_000);
 });
