@@ -7,6 +7,8 @@ const shared = {
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   modulePathIgnorePatterns: ['<rootDir>/dist'],
 };
+/** Tests that need a rate of writes which two cores reach only when nothing else runs. */
+const underLoad = ['/test/e2e/cdc.test.ts'];
 const project = (displayName, folders) => ({
   ...shared,
   displayName,
@@ -20,7 +22,8 @@ module.exports = {
     project('local', ['local']),
     project('activities', ['activities']),
     project('workflows', ['workflows', 'replay']),
-    project('e2e', ['e2e']),
+    { ...project('e2e', ['e2e']), testPathIgnorePatterns: [...shared.testPathIgnorePatterns, ...underLoad] },
+    { ...project('load', ['e2e']), testMatch: underLoad.map((file) => `<rootDir>${file}`) },
     project('faults', ['faults']),
   ],
 };

@@ -1,5 +1,5 @@
-// Runs every jest project and ends with the one line that counts. What mostly waits runs two files at a time; what watches whole
-// migrations and kills things runs alone, since two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
+// Runs every jest project and ends with the one line that counts. What mostly waits runs three files at a time, what watches whole
+// migrations two, and what needs a rate of writes alone: two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,8 +12,9 @@ const rounds =
   given.length > 0
     ? [['--runInBand', ...given]]
     : [
-        ['--maxWorkers=2', '--selectProjects', 'unit', 'workflows', 'activities'],
-        ['--runInBand', '--selectProjects', 'local', 'e2e', 'faults'],
+        ['--maxWorkers=3', '--selectProjects', 'unit', 'workflows', 'activities', 'local'],
+        ['--maxWorkers=2', '--selectProjects', 'e2e', 'faults'],
+        ['--runInBand', '--selectProjects', 'load'],
       ];
 
 const sums = { passed: 0, failed: 0, skipped: 0 };

@@ -27,6 +27,13 @@ const profiles = {
   brisk: { startToCloseTimeout: '60s', heartbeatTimeout: '10s', retry: patient, cancellationType },
   /** What the runbook itself comes back to, or a person waits for: tried for half a minute. Heartbeats. */
   look: { startToCloseTimeout: '1h', heartbeatTimeout: '15s', retry: brief, cancellationType },
+  /** On a side that is known to be away: one more try, and it is left out. */
+  glance: {
+    startToCloseTimeout: '1h',
+    heartbeatTimeout: '15s',
+    retry: { ...brief, maximumAttempts: 2 },
+    cancellationType,
+  },
   /** As `look`, without heartbeats. */
   quickLook: { startToCloseTimeout: '60s', retry: brief, cancellationType },
   /** Calls of the application's endpoints. */

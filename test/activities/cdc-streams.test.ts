@@ -87,6 +87,7 @@ it('streams turn round again and again, each way carries every change once, and 
     { tables: 1, state: 'streaming', errors: 0 },
     { tables: 1, state: 'streaming', errors: 0 },
   ]);
+  await rig.shut();
   for (const leg of [0, 1, 2, 3]) {
     await rig.prepare(leg + 1);
     const rehearsed = await activities.rehearseTurn({ scope, leg });
@@ -155,6 +156,8 @@ it('a turn that is killed at any statement is finished by the next call, or undo
   const { activities, scope, source, target } = await shopRig();
   await activities.subscribe({ scope, leg: 0 });
   await rig.prepare(1);
+  await expect(activities.turnStreams({ scope, leg: 0 })).rejects.toThrow('its fence is not up');
+  await rig.shut();
   let killed = 0;
   for (let lives = 1; ; lives += 1) {
     const connections = new DyingConnections(rig.environment, lives);

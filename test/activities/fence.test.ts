@@ -96,6 +96,21 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
       () => 'ended',
     );
 
+  it('is left up by an attempt to lower it that began before it was raised, and lowered to how it was found when it was raised', async () => {
+    const { inspect, raise, lower, up } = fence();
+    const remembered = await inspect();
+    // Changed since it was remembered, as in a window of days.
+    await admin.query(`alter database ${admin.escapeIdentifier(database)} connection limit 50`);
+    const found = await access();
+    await raise(remembered);
+    const stalled = jest.spyOn(Date, 'now').mockReturnValueOnce(Date.now() - 60_000);
+    expect(await lower(remembered)).toEqual({ lowered: false });
+    stalled.mockRestore();
+    expect(await up()).toMatchObject({ up: true });
+    expect(await lower(remembered)).toEqual({ lowered: true });
+    expect(await access()).toEqual(found);
+  });
+
   it('keeps ordinary roles out, ends their sessions, idle in a transaction or not, and says how many', async () => {
     const idle = await enter(database, 'app');
     const inTransaction = await enter(database, 'app');

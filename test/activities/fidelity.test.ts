@@ -207,3 +207,29 @@ it('finds each planted difference, names it, and finds nothing else; what the pl
   expect(accepted.accepted).toContain(`${line} (accepted by the plan)`);
   expect(accepted.accepted).toContain('index public.people_gin: only source (accepted by the plan)');
 });
+
+it('names that have become keywords in between are moved and compared like any other', async () => {
+  const keywords = await startSchemaRig(pair, 'keywords', (url) =>
+    onDatabase(url, async (client) => {
+      await client.query(`
+        create schema json_array;
+        create table json_array.json (
+          json int primary key references json_array.json, json_table text default 'x', merge_action text, system_user text,
+          json_exists int generated always as (json + 1) stored, constraint json_query check (json > 0));
+        create index merge_action on json_array.json (json_table, merge_action);
+        create view json_array.json_scalar as select json, json_table from json_array.json;
+        create type json_array.json_value as enum ('a');
+        create function json_array.json_query(json int) returns int language sql as 'select 1';
+        comment on column json_array.json.json is 'a keyword since 17';
+        create sequence json_array.json_object owned by json_array.json.json_exists`);
+    }),
+  );
+  try {
+    const { archive } = await keywords.prepare();
+    await keywords.schema.buildPostData({ scope: keywords.scope, archive, lanes: 2 });
+    const { total, differences } = await keywords.fidelity.compareFidelity({ scope: keywords.scope, accept: [] });
+    expect({ total, differences }).toEqual({ total: 0, differences: [] });
+  } finally {
+    await keywords.close();
+  }
+});

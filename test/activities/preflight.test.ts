@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import { createFileStore } from '../../activities/artifacts/file-store';
+import { failureType } from '../../activities/errors';
 import { PostgresConnections } from '../../activities/postgres/connection';
 import { openLedger } from '../../activities/postgres/ledger';
 import { createPreflightActivities, type PreflightInput } from '../../activities/postgres/preflight';
+import { CheckContext } from '../../activities/postgres/preflight/context';
 import type { Check } from '../../journal/types';
 import { parsePostgresPlan } from '../../plan/parse';
 import type { PostgresPlanInput } from '../../plan/postgres';
@@ -130,6 +132,23 @@ describe('servers', () => {
     expect(checks.find(({ name }) => name === 'source-reachable')?.outcome).toBe('pass');
     expect(JSON.stringify(checks)).not.toContain('hidden-secret');
     expect(facts.targetVersion).toBe('unknown');
+  });
+
+  it('begins anew when a server goes away while it is looked at', async () => {
+    const looking = jest.spyOn(CheckContext.prototype, 'reachable').mockImplementationOnce(function (
+      this: CheckContext,
+      side,
+    ) {
+      this.session('target')
+        .query('select pg_terminate_backend(pg_backend_pid())')
+        .catch(() => undefined);
+      return this.reachable(side);
+    });
+    try {
+      expect(await preflight().then(({ checks }) => failed(checks), failureType)).toBe('TargetUnavailable');
+    } finally {
+      looking.mockRestore();
+    }
   });
 
   it('cannot be talked into taking the source as target, by whatever address', async () => {

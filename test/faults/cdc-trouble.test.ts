@@ -6,7 +6,8 @@ import { blockedAt, done, gateIs, open, type CdcShop, type Condition } from '../
 import { CdcWorld } from '../fixtures/cdc-world';
 import { HiddenWriter } from '../fixtures/hidden-writer';
 import { until } from '../fixtures/until';
-import { tuneSignal } from '../../workflows/messages';
+import { compareLedger } from '../../examples/application/compare-ledger';
+import { rollbackSignal, tuneSignal } from '../../workflows/messages';
 
 let world: CdcWorld;
 beforeAll(async () => {
@@ -199,6 +200,46 @@ it('ends as it began when the slot is lost', async () => {
   expect((await shop.finished()).result).toMatchObject({ outcome: 'rolled-back' });
   expect(await shop.wrongs({ active: 'source' })).toEqual([]);
 }, 180_000);
+
+// The last of this file: the target does not come back.
+it('opens the source again, complete, when the target dies for good after the switch', async () => {
+  const shop = await world.shop();
+  await shop.start({ monitor: '1h', rollbackTriggers: { probes: [], interval: '10m' } });
+  await shop.approve('cutover');
+  await shop.seen('the reverse window', ({ phase }) => phase === 'monitor');
+  await shop.moreWrites(100);
+  // What has reached nobody but the target is lost with it, and has to be: here that is nothing.
+  await shop.application.stop();
+  await sleep(1_000);
+  world.target.kill();
+  await shop.atRate(100);
+  await shop.rollBack('the target is gone');
+  await shop.seen('what keeps it from going back without a loss', blockedAt('ready'), 120_000);
+  await shop.rollBack('the target is gone');
+  const { loss } = await shop.seen('the words', (status) => status.loss !== undefined, 120_000);
+  expect(loss).toMatchObject({ words: 'lose what only the target has' });
+  await shop.migration.signal(rollbackSignal, { by: 'anna', reason: 'it is gone', words: loss?.words ?? '' });
+  const { result, status } = await shop.finished(240_000);
+  expect(result).toMatchObject({ outcome: 'rolled-back' });
+  expect(status.steps.filter(({ state }) => state === 'skipped').map(({ id }) => id)).toEqual([
+    'remove-streams',
+    'back-inspect-access',
+    'clean-up',
+    'leftovers',
+  ]);
+  await shop.moreWrites(20);
+  await shop.application.stop();
+  const source = await shop.session('source');
+  const { missing, doubled } = await compareLedger(shop.application.ledgerPath, source);
+  expect({ missing, doubled }).toEqual({ missing: [], doubled: [] });
+  const { rows } = await source.query(
+    `select slot_name as name from pg_replication_slots where database = current_database() union all select pubname from pg_publication
+     union all select subname from pg_subscription s join pg_database d on d.oid = s.subdbid where d.datname = current_database()
+     union all select nspname from pg_namespace where nspname = 'cutover'`,
+  );
+  expect(rows).toEqual([]);
+  await source.end();
+}, 420_000);
 
 /** The fence, raised for the last time, said so; and the attempt was given up. */
 function fenceFailed(why: RegExp): Condition {

@@ -161,14 +161,19 @@ export class Cdc {
   private async endStreams(options: Pick<StepOptions<unknown>, 'skippable' | 'leftOutOn'> = {}): Promise<void> {
     const { migration } = this;
     migration.following = false;
-    await migration.runbook.step(
+    const removed = await migration.runbook.step(
       'remove-streams',
       'Remove every slot, publication and subscription',
       () => removeStreams(migration),
       { againByItself: true, ...options, describe: (said) => said },
     );
     await dismissGuardian(migration);
-    const { runbook } = migration;
+    const { runbook, identitiesChanged } = migration;
+    // What they were is known to the ledger on the target alone.
+    if (removed === undefined && identitiesChanged.length > 0)
+      runbook.note(
+        `The replica identity of tables of the source was changed for the streams, and could not be put back: ${identitiesChanged.join(', ')}. ALTER TABLE … REPLICA IDENTITY does it by hand.`,
+      );
     if (runbook.journal.replication) runbook.journal.replication.endedAt = runbook.now().toISOString();
     runbook.show();
   }

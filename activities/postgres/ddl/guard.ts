@@ -30,6 +30,8 @@ const triggers = [
 
 /** Waiting for these locks would make every DDL of the application wait too. */
 const settings = { lock_timeout: '5s', statement_timeout: '30s' };
+/** Below the time limit of its activity (60 s). */
+const raiseWithinMs = 50_000;
 
 export function createGuardActivities({ connections }: PostgresDependencies) {
   return {
@@ -38,18 +40,33 @@ export function createGuardActivities({ connections }: PostgresDependencies) {
      * @returns whether it is up
      * @throws PreconditionFailed when the role may not make event triggers; SourceUnavailable (retryable)
      */
-    guardDdl: ({ scope, on }: { scope: PostgresScope; on: boolean }): Promise<{ on: boolean }> =>
-      withHeartbeat(undefined, ({ signal }) =>
+    guardDdl: ({ scope, on }: { scope: PostgresScope; on: boolean }): Promise<{ on: boolean }> => {
+      const startedAt = Date.now();
+      return withHeartbeat(undefined, ({ signal }) =>
         connections.withSession(
           scope.source,
           { side: 'source', purpose: on ? 'guard the schema' : 'release the schema', signal, settings },
           async (source) => {
-            await inTransaction(source, () => (on ? raise(source, scope.migration) : lower(source, scope.migration)));
+            await inTransaction(source, async () => {
+              if (!on) return lower(source, scope.migration);
+              await raise(source, scope.migration);
+              requireInTime(startedAt);
+            });
             return { on };
           },
         ),
-      ),
+      );
+    },
   };
+}
+
+/** Given up by then, it may wake when the migration is over: nobody would take the guard away again. */
+function requireInTime(startedAt: number): void {
+  if (Date.now() - startedAt < raiseWithinMs) return;
+  throw failure(
+    'NotReadyYet',
+    'The guard against changes of the schema was not up in time. It is tried again by itself.',
+  );
 }
 
 async function raise(source: Client, migration: string): Promise<void> {

@@ -27,9 +27,12 @@ export function identityOf({ schema, name }: { schema: string; name: string }): 
   return JSON.stringify([schema, name]);
 }
 
-/** Column names and types in one line: part of a table's digest, since equal values of other columns are not equal rows. */
+/**
+ * Column names and types in one line: part of a table's digest, since equal values of other columns are not equal rows. Types without quotes
+ * where their names are simple ones: what is a keyword, and so is quoted, differs between versions.
+ */
 export function headerOf({ columns }: Relation): string {
-  return columns.map(({ name, type }) => `${name} ${type}`).join(', ');
+  return columns.map(({ name, type }) => `${name} ${type.replaceAll(/"([a-z_][a-z0-9_]*)"/g, '$1')}`).join(', ');
 }
 
 /** The selected tables, in order of schema and name. */

@@ -4,7 +4,15 @@ import type { Client } from 'pg';
 import { failure } from '../../errors';
 import type { Side } from '../errors';
 import { awaitNoPrepared } from './sessions';
-import { loweringSql, raisingSql, readAccess, readMark, type FenceMark, type FormerAccess } from './former';
+import {
+  barrierStands,
+  loweringSql,
+  raisingSql,
+  readAccess,
+  readMark,
+  type FenceMark,
+  type FormerAccess,
+} from './former';
 
 /** Whose fence, on which side. */
 export interface FenceOwner {
@@ -30,9 +38,14 @@ export async function closeDoor(
   if (there) return there;
   await awaitNoPrepared(session, owner.side, preparedWaitMs, signal);
   return serialized(session, async () => {
-    const existing = requireOurs((await readAccess(session, owner.side)).mark, owner);
+    const { now, mark: existing } = requireOurAccess(await readAccess(session, owner.side), owner);
     if (existing) return existing;
-    const mark = { migration: owner.migration, raisedAt: new Date().toISOString(), former };
+    // As it is now, since the memory may be days old; shut without a mark of ours, it was taken away by halves, and the memory is right.
+    const mark = {
+      migration: owner.migration,
+      raisedAt: await serverTime(session),
+      former: barrierStands(now, former) ? former : now,
+    };
     await session.query(raisingSql(mark).join(';\n'));
     // Up to the commit this session is there for `lowerFence` to end; one that begins after it is too late here.
     signal.throwIfAborted();
@@ -52,6 +65,20 @@ export async function serialized<Result>(session: Client, work: () => Promise<Re
     await session.query('rollback').catch(() => undefined);
     throw error;
   }
+}
+
+function requireOurAccess<Access extends { mark?: FenceMark }>(access: Access, owner: FenceOwner): Access {
+  requireOurs(access.mark, owner);
+  return access;
+}
+
+/** By the clock of the server, `agoMs` ago: ISO 8601. Workers' clocks may differ. */
+export async function serverTime(session: Client, agoMs = 0): Promise<string> {
+  const { rows } = await session.query<{ at: string }>(
+    `select to_char((clock_timestamp() - $1 * interval '1 ms') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at`,
+    [agoMs],
+  );
+  return rows[0]?.at ?? '';
 }
 
 /** @throws TargetConflict when the mark is another migration's */
@@ -75,7 +102,7 @@ export async function requireFence(session: Client, { migration, side }: FenceOw
   if (mark?.migration === migration) return mark.raisedAt;
   throw failure(
     'PreconditionFailed',
-    `Nothing was carried to or from the ${side}: its fence is not up, so it may be in use. Start the cutover again.`,
+    `Nothing was carried to or from the ${side}, and no stream was turned: its fence is not up, so it may be in use. Start the cutover again.`,
   );
 }
 

@@ -5,7 +5,7 @@ import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresScope } from '../scope';
-import { closeDoor, requireOurs, serialized, type FenceOwner } from './door';
+import { closeDoor, requireOurs, serialized, serverTime, type FenceOwner } from './door';
 import { barrierStands, loweringSql, readAccess, type FormerAccess } from './former';
 import { lookForWriters, readCounters, type WriteCounters } from './silence';
 import { awaitEntering, awaitNoPrepared, endRaisers, endSessions, findHoles, raisingPurpose } from './sessions';
@@ -113,16 +113,20 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
       }),
 
     /** Puts back exactly what was before; when our fence is not up, only ends attempts to raise it that are still there. @throws SourceUnavailable, TargetUnavailable (retryable) */
-    lowerFence: (request: FenceRequest & { former: FormerAccess }): Promise<{ lowered: boolean }> =>
-      within(request, 'fence removal', async (session, signal) => {
+    lowerFence: (request: FenceRequest & { former: FormerAccess }): Promise<{ lowered: boolean }> => {
+      const startedAt = Date.now();
+      return within(request, 'fence removal', async (session, signal) => {
         await endRaisers(session, request.side, sessionsWaitMs, signal);
         return serialized(session, async () => {
           const { mark } = await readAccess(session, request.side);
           if (mark?.migration !== request.scope.migration) return { lowered: false };
-          await session.query(loweringSql(request.former).join(';\n'));
+          // Raised since this attempt began: it was given up long ago, and that fence is not for it to lower.
+          if (mark.raisedAt > (await serverTime(session, Date.now() - startedAt))) return { lowered: false };
+          await session.query(loweringSql(mark.former).join(';\n'));
           return { lowered: true };
         });
-      }),
+      });
+    },
   };
 }
 

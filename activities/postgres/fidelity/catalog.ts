@@ -22,6 +22,8 @@ export type CatalogObject = z.infer<typeof objectSchema>;
 const catalogSchema = z.object({
   /** Of the server that was read. */
   major: z.number().int(),
+  /** Words that this version quotes where they are names. */
+  keywords: z.array(z.string()).default([]),
   /** `index public."Case_pkey"` -> its properties. */
   objects: z.record(z.string(), objectSchema),
 });
@@ -52,7 +54,10 @@ export async function readCatalog(client: Client, selection: TableSelection): Pr
       };
     }
   }
-  return { major, objects };
+  const keywords = await client.query<{ word: string }>(
+    `select word from pg_get_keywords() where catcode <> 'U' order by word collate "C"`,
+  );
+  return { major, keywords: keywords.rows.map(({ word }) => word), objects };
 }
 
 /** The inverse of JSON.stringify, checked. */

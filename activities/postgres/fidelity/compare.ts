@@ -28,8 +28,9 @@ export async function compareSchemas(
   accept: string[],
 ): Promise<Fidelity> {
   const oldest = Math.min(source.major, targetCatalog.major);
-  const left = levelled(source, oldest);
-  const right = levelled(targetCatalog, oldest);
+  const unquote = unquoting(source, targetCatalog);
+  const left = unquote(levelled(source, oldest));
+  const right = unquote(levelled(targetCatalog, oldest));
   const all = compareCatalogs(left, right);
   const same = await findSameMeaning(target, all, right);
   const accepted: string[] = [];
@@ -57,7 +58,30 @@ function levelled(catalog: Catalog, oldest: number): Catalog {
     const known = privileges.split('\n').filter((line) => !/=MAINTAIN\*?\/[^=]*$/.test(line));
     return [[identity, { ...object, properties: { ...object.properties, privileges: known.join('\n') } }]];
   });
-  return { major: catalog.major, objects: Object.fromEntries(objects) };
+  return { ...catalog, objects: Object.fromEntries(objects) };
+}
+
+/** A name that only one of the versions has to quote, for instance json from 17 on, is written without quotes on both sides. */
+function unquoting(one: Catalog, other: Catalog): (catalog: Catalog) => Catalog {
+  const only = (left: Catalog, right: Catalog): string[] =>
+    left.keywords.filter((word) => !right.keywords.includes(word));
+  const words = [...only(one, other), ...only(other, one)];
+  if (words.length === 0 || one.keywords.length === 0 || other.keywords.length === 0) return (catalog) => catalog;
+  const quoted = new RegExp(`"(${words.join('|')})"`, 'g');
+  const plain = (text: string): string => text.replaceAll(quoted, '$1');
+  return (catalog) => ({
+    ...catalog,
+    objects: Object.fromEntries(
+      Object.entries(catalog.objects).map(([identity, { family, relation, properties }]): [string, CatalogObject] => [
+        plain(identity),
+        {
+          family,
+          ...(relation === undefined ? {} : { relation: plain(relation) }),
+          properties: Object.fromEntries(Object.entries(properties).map(([name, text]) => [name, plain(text)])),
+        },
+      ]),
+    ),
+  });
 }
 
 function answersTo(entry: string, { identity, property }: Difference, line: string): boolean {

@@ -4,6 +4,7 @@ import type { Client, QueryResultRow } from 'pg';
 import type { CdcSettings, Snapshot, Validation } from '../../../plan/postgres';
 import type { ConnectionReference } from '../../../plan/reference';
 import type { PostgresDependencies } from '../../dependencies';
+import { postgresFailure } from '../errors';
 import type { PostgresScope } from '../scope';
 import { listExcluded, listTables, type SelectedTable, type TableName } from '../tables';
 import { readServer, type ServerFacts } from './server-facts';
@@ -68,6 +69,16 @@ export class CheckContext {
       signal: this.signal,
       settings: checkingSettings,
     });
+  }
+
+  /** @throws SourceUnavailable, TargetUnavailable (retryable) when a server has gone away meanwhile: what could not be looked at says nothing then */
+  async requireStillThere(): Promise<void> {
+    for (const [side, session] of this.sessions) {
+      await session.query('select').catch((error: unknown) => {
+        this.signal.throwIfAborted();
+        throw postgresFailure(error, side, 'Preflight');
+      });
+    }
   }
 
   reachable(side: CheckedSide): boolean {

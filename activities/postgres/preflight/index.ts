@@ -60,7 +60,8 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
     /**
      * Looks at both sides, read-only, and says of each thing whether it passes, with the fix as SQL or command where it does not. Where changes
      * are to be streamed, each server is made to connect to the other, by a subscription in a transaction that is rolled back.
-     * All checks run whatever the others find; what could not be looked at is a failure. Never throws for what it finds; only for cancellation.
+     * All checks run whatever the others find; what could not be looked at is a failure. Never throws for what it finds.
+     * @throws SourceUnavailable, TargetUnavailable (retryable) when a server goes away while it is looked at
      */
     async preflight(input: PreflightInput): Promise<{ checks: Check[]; facts: MigrationFacts }> {
       return withHeartbeat(undefined, async ({ signal }) => {
@@ -69,7 +70,9 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
           await context.connect();
           const battery = [...families.flat(), ...(streams(context) ? replicationChecks : [])];
           const checks = await runChecks(battery, context, input.waivers);
-          return { checks, facts: await gatherFacts(context) };
+          const facts = await gatherFacts(context);
+          await context.requireStillThere();
+          return { checks, facts };
         } finally {
           await context.end();
         }

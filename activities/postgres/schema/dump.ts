@@ -83,6 +83,8 @@ function dumpArguments(path: string, snapshot: string | undefined, excluded: Exc
     '--no-subscriptions',
     '--no-password',
     '--lock-wait-timeout=30s',
+    // What is a keyword differs between versions: json, json_value and system_user are names on 15 and not on 18.
+    '--quote-all-identifiers',
     `--exclude-schema="${ledgerSchema}"`,
     ...(snapshot ? [`--snapshot=${snapshot}`] : []),
     ...excluded.map(({ schema, name }) => `--exclude-table=${quoteQualified(schema, name)}`),

@@ -49,7 +49,14 @@ export async function dumpSource(
         'select pg_export_snapshot() as id, pg_database_size(current_database()) as bytes',
       );
       const { id = '', bytes = '0' } = rows[0] ?? {};
-      const args = ['--format=custom', '--compress=1', '--no-password', '--lock-wait-timeout=60s', `--snapshot=${id}`];
+      const args = [
+        '--format=custom',
+        '--compress=1',
+        '--no-password',
+        '--lock-wait-timeout=60s',
+        '--quote-all-identifiers',
+        `--snapshot=${id}`,
+      ];
       const dump = artifacts.put(scope.migration, `${name}.dump`, async (path) => {
         const polling = pollSize(path, Number(bytes), report);
         try {

@@ -71,8 +71,15 @@ export function libpqString(text: string, applicationName: string): Omit<Link, '
     ['application_name', applicationName],
   ];
   const conninfo = settings.flatMap(([name, value]) => (value ? [`${name}=${quoteValue(value)}`] : [])).join(' ');
-  const secrets = [password, own.get('sslpassword')].filter((secret): secret is string => Boolean(secret));
+  const secrets = [password, own.get('sslpassword')].flatMap((secret) => (secret ? asShown(secret) : []));
   return { conninfo, secrets };
+}
+
+/** A secret as it is, in quotes of libpq, and within those of SQL: longest first, since one may hold another. */
+function asShown(secret: string): string[] {
+  const inLibpq = quoteValue(secret).slice(1, -1);
+  const inSql = inLibpq.replaceAll('\\', '\\\\').replaceAll("'", "''");
+  return [...new Set([inSql, inLibpq, secret])];
 }
 
 /** `it's` -> `'it\'s'`. */

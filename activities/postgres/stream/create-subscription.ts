@@ -11,6 +11,8 @@ const quiet: Readonly<Record<string, string>> = {
   track_activities: 'off',
   log_statement: 'none',
   log_min_error_statement: 'panic',
+  // Without the context of an error, which holds the statement when the session is ended in the middle of it.
+  log_error_verbosity: 'terse',
   log_min_duration_statement: '-1',
   log_min_duration_sample: '-1',
   log_transaction_sample_rate: '0',
@@ -96,7 +98,7 @@ declare
   said text; detail text; hint text; state text;
 begin
   execute ${statement};
-exception when others then
+exception when query_canceled or others then
   get stacked diagnostics said = message_text, detail = pg_exception_detail, hint = pg_exception_hint, state = returned_sqlstate;
   raise exception using errcode = state, message = said, detail = detail, hint = hint;
 end`;

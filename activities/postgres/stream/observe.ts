@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { failureType } from '../../errors';
 import { schemaChanges } from '../ddl/fingerprint';
+import { identityOf } from '../digest/relations';
 import { barrierStands, readAccess } from '../fence/former';
 import { findHoles, writingSessions } from '../fence/sessions';
 import type { PostgresScope } from '../scope';
@@ -12,6 +13,7 @@ import { passMarker } from './marker';
 import type { Stream, WritingSide } from './names';
 import type { Sides } from './sides';
 import { inTheWayOfSlots } from './slot';
+import { shownName } from './streamed-tables';
 import { lookAtStreams, lossOf, type StreamLook } from './stream-look';
 import { whyNotStarted } from './subscription';
 
@@ -106,20 +108,21 @@ async function streamProblems(sides: Sides, look: StreamLook): Promise<string[]>
 
 /** A subscription skips changes of tables that its publication did not hold when it was made, without a word. */
 async function tableProblems(sides: Sides, { name, from, to }: Stream): Promise<string[]> {
-  const published = await sides[from].query<{ name: string }>(
-    `select format('%I.%I', schemaname, tablename) as name from pg_publication_tables where pubname = $1`,
+  // Quoted by us, not by the servers: what is a keyword, and so is quoted, differs between versions.
+  const published = await sides[from].query<{ schema: string; name: string }>(
+    `select schemaname as schema, tablename as name from pg_publication_tables where pubname = $1`,
     [name],
   );
-  const followed = await sides[to].query<{ name: string; state: string }>(
-    `select format('%I.%I', n.nspname, c.relname) as name, r.srsubstate as state
+  const followed = await sides[to].query<{ schema: string; name: string; state: string }>(
+    `select n.nspname as schema, c.relname as name, r.srsubstate as state
        from pg_subscription s join pg_subscription_rel r on r.srsubid = s.oid
        join pg_class c on c.oid = r.srrelid join pg_namespace n on n.oid = c.relnamespace
       where s.subname = $1 and s.subdbid = (select oid from pg_database where datname = current_database())`,
     [name],
   );
-  const known = new Map(followed.rows.map((row) => [row.name, row.state]));
-  const skipped = published.rows.map((row) => row.name).filter((table) => !known.has(table));
-  const unready = followed.rows.filter(({ state }) => state !== 'r').map((row) => row.name);
+  const known = new Set(followed.rows.map(identityOf));
+  const skipped = published.rows.filter((table) => !known.has(identityOf(table))).map(shownName);
+  const unready = followed.rows.filter(({ state }) => state !== 'r').map(shownName);
   return [
     ...named(
       skipped,

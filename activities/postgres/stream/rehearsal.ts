@@ -25,13 +25,19 @@ export async function rehearse(
   const trial = trialStream(scope.migration, leg + 1);
   const which = { key: migrationKey(scope.migration), suffix: 'try[0-9]+' };
   await dropObjects(sides, which, signal);
-  try {
-    const { ms, evidence } = await tried(connections, scope, leg, sides, trial, signal);
-    return { ms, evidence: [...evidence, ...(await room(sides, trial))] };
-  } finally {
-    await dropObjects(sides, which, signal);
-    await letLauncherRest(sides, trial, signal);
+  const trying = await Promise.allSettled([tried(connections, scope, leg, sides, trial, signal)]);
+  const { left } = await dropObjects(sides, which, signal);
+  await letLauncherRest(sides, trial, signal);
+  const [outcome] = trying;
+  if (outcome.status === 'rejected') throw outcome.reason;
+  if (left.length > 0) {
+    throw failure(
+      'NotReadyYet',
+      `Of the rehearsed stream there is still ${left.join('; ')}. It is tried again by itself; remove it by hand when that lasts.`,
+    );
   }
+  const { ms, evidence } = outcome.value;
+  return { ms, evidence: [...evidence, ...(await room(sides, trial))] };
 }
 
 async function tried(

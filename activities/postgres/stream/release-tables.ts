@@ -55,7 +55,6 @@ export async function releaseTables(
     target,
     untouched.map(({ id }) => id),
   );
-  if (filled.length > 0) await target.query('reset session_replication_role');
   return rows.length;
 }
 

@@ -37,6 +37,8 @@ export function createRemovalActivities(dependencies: PostgresDependencies) {
         }
         if (source.status === 'rejected') throw source.reason;
         if (target.status === 'rejected') throw target.reason;
+        // A table that is still published needs the identity that it was given: the application's updates would fail.
+        if (gone.left.length > 0) return gone;
         const { restored } = await preparation.restoreIdentities({ scope });
         return { ...gone, removed: [...gone.removed, ...restored.map((table) => `replica identity of ${table}`)] };
       }),

@@ -6,6 +6,7 @@ import type { PostgresDependencies } from '../../dependencies';
 import { failure, failureType } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresConnections } from '../connection';
+import { requireFence } from '../fence/door';
 import type { PostgresScope } from '../scope';
 import { passMarker } from './marker';
 import { legStream, migrationKey, otherSide, writingSide, type Leg, type Stream } from './names';
@@ -37,7 +38,7 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
 
     /**
      * Under the fence of both sides: ends the leg's following and has the side that wrote follow the other one by the next leg's stream.
-     * @throws SourceUnavailable, TargetUnavailable, NotReadyYet (retryable); PreconditionFailed; AuthDenied
+     * @throws PreconditionFailed when a side is not fenced; SourceUnavailable, TargetUnavailable, NotReadyYet (retryable); PreconditionFailed; AuthDenied
      */
     turnStreams: ({ scope, leg }: LegInput): Promise<{ parts: Part[] }> =>
       withHeartbeat('turning the streams', async ({ signal }) => {
@@ -59,6 +60,8 @@ export function createTurnActivities({ connections }: PostgresDependencies) {
         withSides(connections, scope, turningBack, signal, async (sides) => {
           await endTurns(sides, scope, signal);
           const next = legStream(scope.migration, leg + 1);
+          // Open, it was handed over to since: what leads back from it is in use.
+          await requireFence(sides[next.from], { migration: scope.migration, side: next.from });
           await dropSubscription(sides[next.to], next.name, next.to, signal);
           await dropSlot(sides[next.from], next.name, next.from, signal);
           const streams = namesOf(await streamsOf(sides.target, scope, leg));
@@ -108,10 +111,17 @@ async function turn(
   const next = legStream(scope.migration, leg + 1);
   const [gains, loses] = [sides[next.from], sides[next.to]];
   await endTurns(sides, scope, signal);
+  // An attempt that was given up and wakes when somebody writes again must not stop what they follow by.
+  await Promise.all([
+    requireFence(gains, { migration: scope.migration, side: next.from }),
+    requireFence(loses, { migration: scope.migration, side: next.to }),
+  ]);
   const [streams] = await Promise.all([streamsOf(sides.target, scope, leg), requirePublication(gains, next)]);
   await forgetUnsafe(sides, next, namesOf(streams), signal);
   // Not enabled, it takes nothing; so it is made while the other server makes its slot.
   const subscribing = subscribeTo(connections, scope, loses, next, leg + 1);
+  // Awaited below; until then nobody listens.
+  subscribing.catch(() => undefined);
   try {
     await parts.time('former stream stopped', () => stopSubscriptions(gains, namesOf(streams), next.from, signal));
     await parts.time('slot of the way back', () => makeSlot(gains, next, signal));

@@ -16,7 +16,7 @@ export async function cleanUp(
   await runbook.step(
     'clean-up',
     'Remove the ledger from the target',
-    () => run(options.leftOutOn ? 'quickLook' : 'quick', 'Remove the ledger').removeLedger({ scope }),
+    () => run(options.leftOutOn ? 'glance' : 'quick', 'Remove the ledger').removeLedger({ scope }),
     {
       ...options,
       describe: ({ removed }) => (removed ? 'removed' : 'was not there'),
@@ -32,7 +32,8 @@ export function endingOf(
   const { scope } = migration;
   const without = doesWithoutTarget(migration);
   return {
-    findLeftovers: () => run(without ? 'look' : 'long', 'Look for anything left behind').findLeftovers({ scope, kept }),
+    findLeftovers: () =>
+      run(without ? 'glance' : 'long', 'Look for anything left behind').findLeftovers({ scope, kept }),
     ...(without ? { leftOutOn: 'TargetUnavailable' as const } : {}),
     artifacts: 'the backup of the source',
   };

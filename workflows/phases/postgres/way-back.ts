@@ -150,7 +150,7 @@ const noteUnfenced = `${unfenced}. Its data is as it was left.`;
 async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
   const { runbook, scope } = migration;
   const side = 'target' as const;
-  const profile = doesWithoutTarget(migration) ? 'look' : 'brisk';
+  const profile = doesWithoutTarget(migration) ? 'glance' : 'brisk';
   const former = await runbook.step(
     'back-inspect-access',
     'Record who may connect to the target now',

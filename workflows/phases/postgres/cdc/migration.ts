@@ -12,6 +12,8 @@ export interface CdcMigration extends PostgresMigration {
   group: number;
   /** That group is neither closed nor given up. */
   groupOpen: boolean;
+  /** Tables of the source, the first twenty, whose replica identity was changed for the streams. */
+  identitiesChanged: string[];
   /** How each side was entered before its first fence. */
   access: Partial<Record<WritingSide, FormerAccess>>;
   /** The schema of both sides, against which changes are noticed. */
@@ -38,6 +40,7 @@ export function newCdcMigration(migration: PostgresMigration): CdcMigration {
     leg: 0,
     group: 0,
     groupOpen: false,
+    identitiesChanged: [],
     access: {},
     fingerprints: {},
     recopying: [],

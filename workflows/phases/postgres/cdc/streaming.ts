@@ -6,6 +6,7 @@ import { needed } from '../../migration';
 import { megabytes } from '../preflight';
 import { copyInGroups } from './copy-groups';
 import { dismissGuardian, startGuardian } from './guardian';
+import { doesWithoutTarget } from '../way-back';
 import type { CdcMigration } from './migration';
 
 export async function startStreaming(migration: CdcMigration): Promise<void> {
@@ -118,12 +119,15 @@ async function copyLive(migration: CdcMigration): Promise<void> {
   await runbook.step(
     'streams',
     'Prepare the source for streaming',
-    () =>
-      run('long', 'Schema of our own, replica identities').prepareStreaming({
+    async () => {
+      const prepared = await run('long', 'Schema of our own, replica identities').prepareStreaming({
         scope,
         leg: 0,
         tablesWithoutKey: plan.cdc.tablesWithoutKey,
-      }),
+      });
+      migration.identitiesChanged = prepared.identitiesChanged;
+      return prepared;
+    },
     {
       undoTitle: 'Remove every slot, publication and subscription',
       undoNeeds: ['copy-data'],
@@ -155,8 +159,10 @@ async function copyLive(migration: CdcMigration): Promise<void> {
 }
 
 /** Everything of the migration on both sides, whatever half of it is there. */
-export async function removeStreams({ scope }: CdcMigration): Promise<string> {
-  const { removed, left } = await run('undo', 'Remove slots, publications, subscriptions').removeStreams({ scope });
+export async function removeStreams(migration: CdcMigration): Promise<string> {
+  const { scope } = migration;
+  const profile = doesWithoutTarget(migration) ? 'glance' : 'undo';
+  const { removed, left } = await run(profile, 'Remove slots, publications, subscriptions').removeStreams({ scope });
   if (left.length > 0) throw new Error(`still there: ${left.slice(0, 10).join('; ')}`);
   return removed.length === 0 ? 'none was there' : `${removed.length} objects removed`;
 }
