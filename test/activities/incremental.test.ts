@@ -7,6 +7,7 @@ import {
   type PassLaneProgress,
   type PassSummary,
 } from '../../activities/postgres/incremental';
+import { agreeOnHashing, keyNumber } from '../../activities/postgres/incremental/hashing';
 import { incrementalSchema } from '../../plan/incremental';
 import { copyAll, copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { failureOf } from '../fixtures/failure-of';
@@ -140,6 +141,15 @@ async function how(rig: CopyRig, pass: number): Promise<Record<string, string>> 
 }
 
 describe('a pass', () => {
+  it('reads with the hash of the servers where both have the same, and with md5 where they do not', async () => {
+    const rig = await freshRig('create table public.nothing ()');
+    expect(await agreeOnHashing(rig.source, rig.target)).toEqual({ quick: true, hash: 'md5' });
+    const other = { query: () => Promise.resolve({ rows: [{ string_agg: '1 2' }] }) } as unknown as Client;
+    expect(await agreeOnHashing(rig.source, other)).toEqual({ quick: false, hash: 'md5' });
+    const relation = { schema: 'public', name: 'nothing', columns: [{ name: 'id', type: 'integer' }], key: ['id'] };
+    expect(keyNumber({ ...relation, bytes: 0, pages: 0 }, { quick: false, hash: 'md5' })).toContain('md5(');
+  });
+
   it('brings every kind of change, before the target has indexes and with them, and sets off no trigger', async () => {
     const rig = await freshRig();
     await firstCopy(rig);

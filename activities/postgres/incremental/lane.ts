@@ -13,9 +13,9 @@ import { readTuning, type CopyTuning } from '../copy/settings';
 import { Throttle } from '../copy/throttle';
 import { TuningWatch } from '../copy/tuning-watch';
 import { nameOf } from '../digest/relations';
-import { usableHash } from '../digest/row-digest';
 import { requireLedger } from '../ledger';
 import type { PostgresScope } from '../scope';
+import { agreeOnHashing } from './hashing';
 import {
   beginAnew,
   claimPass,
@@ -109,7 +109,7 @@ export class PassLane {
   private async bringTables(source: Client, target: Client): Promise<void> {
     const { scope, pass, lane, settings } = this.input;
     const known = await on('source', SourceTables.read(source, scope));
-    const hash = (await usableHash(source)) === 'md5' ? await usableHash(target) : 'sha256';
+    const hashing = await agreeOnHashing(source, target);
     const ranges = new PageRanges(parseDurationMs(settings.chunkTarget) ?? 5_000, await readsRanges(source));
     const pressure = new Pressure(this.connections, scope, settings.pressure, this.beat.signal, (reason) => {
       this.waiting = reason;
@@ -138,7 +138,7 @@ export class PassLane {
       }
       this.table = table;
       const snapshot = shared ?? new OwnSnapshot(source);
-      await this.bring(table, snapshot, { source, target, known, hash, ranges, relax: () => pressure.relax() });
+      await this.bring(table, snapshot, { source, target, known, hashing, ranges, relax: () => pressure.relax() });
       this.table = undefined;
     }
   }

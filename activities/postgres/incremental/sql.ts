@@ -1,10 +1,9 @@
 // The SQL of a pass: sums of buckets with the number of changed rows among them, rows on their way, and what is taken out of the
 // target. Everything is literal text, since COPY takes no bound values.
-import type { Pages, Hash } from '../digest/row-digest';
-import { fromSql, half, rowHash } from '../digest/row-digest';
+import { fromSql, type Pages } from '../digest/row-digest';
 import type { Relation } from '../digest/relations';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../identifier';
-import { bucketOf } from '../moving/sql';
+import { bucketOfNumber, keyNumber, rowNumber, type Hashing } from './hashing';
 
 /** Rows on their way into the target's table, and keys that the source has: temporary tables, gone with the transaction. */
 export const stage = { schema: 'pg_temp', name: 'cutover_stage' } as const;
@@ -19,14 +18,20 @@ export interface Buckets {
 export interface SumRow {
   bucket: string;
   rows: string;
-  high: string;
-  low: string;
+  sum: string;
   /** Rows for which the condition holds. */
   changed: string;
 }
 
-const sums = (values: string): string =>
-  `select b as bucket, count(*) as rows, sum(${half('h', 1)}) as high, sum(${half('h', 17)}) as low, ${values} as changed`;
+/** Of rows with their number `k` by key and `h` by what is compared. */
+const sums = (bits: number, changed: string): string =>
+  `select ${bucketOfNumber('k', bits)} as bucket, count(*) as rows, sum(h) as sum, ${changed} as changed`;
+
+function numbers(relation: Relation, hashing: Hashing): string {
+  const key = keyNumber(relation, hashing);
+  const isKeyOnly = relation.columns.length === relation.key?.length;
+  return `${key} as k, ${isKeyOnly ? key : rowNumber(relation, hashing)} as h`;
+}
 
 /** `from only … where …`, of the pages and with all the conditions. */
 export function whereSql(relation: Relation, pages: Pages, conditions: (string | undefined)[] = []): string {
@@ -41,32 +46,30 @@ export function whereSql(relation: Relation, pages: Pages, conditions: (string |
 export function sumsSql(
   relation: Relation,
   {
-    hash,
+    hashing,
     bits,
     pages = {},
     changed,
     within,
-  }: { hash: Hash; bits: number; pages?: Pages; changed?: string; within?: string },
+  }: { hashing: Hashing; bits: number; pages?: Pages; changed?: string; within?: string },
 ): string {
-  const bucket = bucketOf(relation, hash, bits);
-  return `${sums(changed ? 'count(*) filter (where c)' : '0')}
-    from (select ${bucket} as b, ${rowHash(relation, hash)} as h${changed ? `, ${changed} as c` : ''}
+  return `${sums(bits, changed ? 'count(*) filter (where c)' : '0')}
+    from (select ${numbers(relation, hashing)}${changed ? `, ${changed} as c` : ''}
       ${whereSql(relation, pages, [within])} offset 0) as hashed group by 1`;
 }
 
 /** Deletes rows and gives the sums of what is gone. */
-export function deleteSql(relation: Relation, hash: Hash, bits: number, condition: string): string {
-  return `with gone as (delete ${whereSql(relation, {}, [condition])}
-      returning ${bucketOf(relation, hash, bits)} as b, ${rowHash(relation, hash)} as h)
-    ${sums('0')} from gone group by 1`;
+export function deleteSql(relation: Relation, hashing: Hashing, bits: number, condition: string): string {
+  return `with gone as (delete ${whereSql(relation, {}, [condition])} returning ${numbers(relation, hashing)})
+    ${sums(bits, '0')} from gone group by 1`;
 }
 
 /** Up to these bits the wanted buckets are handed over as a bitmap, which costs the same however many they are. */
 const bitmapBits = 20;
 
 /** Whether a row is in one of the buckets. */
-export function inBuckets(relation: Relation, hash: Hash, { bits, buckets }: Buckets): string {
-  const number = bucketOf(relation, hash, bits);
+export function inBuckets(relation: Relation, hashing: Hashing, { bits, buckets }: Buckets): string {
+  const number = bucketOfNumber(keyNumber(relation, hashing), bits);
   if (bits > bitmapBits) return `${number} = any('{${buckets.join(',')}}'::int[])`;
   const bitmap = Buffer.alloc(Math.max(1, 2 ** bits / 8));
   for (const at of buckets) bitmap.writeUInt8(bitmap.readUInt8(at >> 3) | (1 << (at & 7)), at >> 3);

@@ -5,10 +5,11 @@ import type { Client } from 'pg';
 import { failure } from '../../errors';
 import { on } from '../copy/copy-errors';
 import { streamRows } from '../copy/copy-stream';
-import type { Hash, Pages } from '../digest/row-digest';
+import type { Pages } from '../digest/row-digest';
 import { nameOf, type Relation } from '../digest/relations';
 import { quoteIdentifier, quoteQualified } from '../identifier';
 import { BucketSums, finerBits, firstBits } from '../moving/bucket-sums';
+import type { Hashing } from './hashing';
 import type { PageRanges } from './ranges';
 import { silenceTable } from './silence';
 import {
@@ -48,7 +49,7 @@ export interface TableSessions {
   source: Client;
   /** In a transaction. */
   target: Client;
-  hash: Hash;
+  hashing: Hashing;
   ranges: PageRanges;
   /** Resolves when the source has room. */
   relax: () => Promise<void>;
@@ -76,7 +77,7 @@ export class TablePass {
     const counting = this.sumsOfTarget(relation, bits);
     counting.catch(() => undefined);
     await this.inRanges(async (pages) => {
-      const found = await this.readSource(sumsSql(relation, { hash: this.sessions.hash, bits, pages, changed }));
+      const found = await this.readSource(sumsSql(relation, { hashing: this.sessions.hashing, bits, pages, changed }));
       add(sums, 'source', found);
       if (found.every((row) => row.changed === '0')) return;
       await counting;
@@ -90,7 +91,7 @@ export class TablePass {
         sums,
         'target',
         await this.readTarget(
-          sumsSql({ ...relation, ...stage, condition: undefined }, { hash: this.sessions.hash, bits }),
+          sumsSql({ ...relation, ...stage, condition: undefined }, { hashing: this.sessions.hashing, bits }),
         ),
       );
     }
@@ -148,7 +149,7 @@ export class TablePass {
     const { bits } = sums;
     let differing = sums.differing();
     if (differing.length === 0) return;
-    const { target, hash } = this.sessions;
+    const { target, hashing } = this.sessions;
     const { format, equality } = this.subject;
     const names = relation.columns.map(({ name }) => name);
     const within = this.within(relation, bits, differing);
@@ -163,20 +164,20 @@ export class TablePass {
     differing = sums.differing();
     if (differing.length === 0) return;
     const left = this.within(relation, bits, differing);
-    if (this.staged > 0) await this.unstage(inBuckets({ ...relation, ...stage }, hash, bucketsOf(bits, differing)));
+    if (this.staged > 0) await this.unstage(inBuckets({ ...relation, ...stage }, hashing, bucketsOf(bits, differing)));
     await this.takeOut(relation, bits, left);
     await this.stageInRanges(left);
   }
 
   private async compare(sums: BucketSums, coarser?: Buckets): Promise<BucketSums> {
     const { relation } = this.subject;
-    const { hash } = this.sessions;
+    const { hashing } = this.sessions;
     const { bits } = sums;
-    const within = coarser && inBuckets(relation, hash, coarser);
+    const within = coarser && inBuckets(relation, hashing, coarser);
     const counting = this.sumsOfTarget(relation, bits, within);
     counting.catch(() => undefined);
     await this.inRanges(async (pages) => {
-      add(sums, 'source', await this.readSource(sumsSql(relation, { hash, bits, pages, within })));
+      add(sums, 'source', await this.readSource(sumsSql(relation, { hashing, bits, pages, within })));
     });
     add(sums, 'target', await counting);
     return sums;
@@ -232,7 +233,7 @@ export class TablePass {
   /** Deletes from the target's table, and gives the sums of what is gone. */
   private async takeOut(relation: Relation, bits: number, condition: string): Promise<SumRow[]> {
     await this.silence();
-    return this.readTarget(deleteSql(relation, this.sessions.hash, bits, condition));
+    return this.readTarget(deleteSql(relation, this.sessions.hashing, bits, condition));
   }
 
   private async unstage(condition: string): Promise<void> {
@@ -251,11 +252,11 @@ export class TablePass {
   }
 
   private within(relation: Relation, bits: number, differing: { bucket: number }[]): string {
-    return inBuckets(relation, this.sessions.hash, bucketsOf(bits, differing));
+    return inBuckets(relation, this.sessions.hashing, bucketsOf(bits, differing));
   }
 
   private sumsOfTarget(relation: Relation, bits: number, within?: string): Promise<SumRow[]> {
-    return this.readTarget(sumsSql(relation, { hash: this.sessions.hash, bits, within }));
+    return this.readTarget(sumsSql(relation, { hashing: this.sessions.hashing, bits, within }));
   }
 
   private async readSource(sql: string): Promise<SumRow[]> {
@@ -285,12 +286,12 @@ function countOf(sums: SumRow[]): number {
 }
 
 function add(sums: BucketSums, side: 'source' | 'target', found: SumRow[]): void {
-  for (const { bucket, rows, high, low } of found) sums.add(side, Number(bucket), rows, high, low);
+  for (const { bucket, rows, sum } of found) sums.add(side, Number(bucket), rows, sum, '0');
 }
 
 /** What is no longer on the target. */
 function subtract(sums: BucketSums, gone: SumRow[]): void {
-  for (const { bucket, rows, high, low } of gone) {
-    sums.add('target', Number(bucket), String(-BigInt(rows)), String(-BigInt(high)), String(-BigInt(low)));
+  for (const { bucket, rows, sum } of gone) {
+    sums.add('target', Number(bucket), String(-BigInt(rows)), String(-BigInt(sum)), '0');
   }
 }

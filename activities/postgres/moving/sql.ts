@@ -99,7 +99,7 @@ function keyColumns({ key }: Relation): { json: string; label: string } {
 const integers = new Set(['smallint', 'integer', 'bigint']);
 
 /** A number of so many bits from the key; a cut of more bits divides the buckets of one of fewer. */
-export function bucketOf(relation: Relation, hash: Hash, bits: number): string {
+function bucketOf(relation: Relation, hash: Hash, bits: number): string {
   const [column, ...others] = relation.key ?? [];
   // A hash by multiplication costs a fraction of md5, and gives the same on every version.
   if (column !== undefined && others.length === 0 && integers.has(typesOf(relation).get(column) ?? '')) {
