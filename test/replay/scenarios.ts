@@ -139,7 +139,8 @@ export const scenarios: Record<string, Scenario> = {
   'incremental-out-of-time-then-waiting': async ({ start, world }) => {
     world.hold('carryUnderFence');
     const handle = await start({ strategy: 'incremental', maxDowntime: '8s', gates: { start: 'auto' } });
-    await approve(handle, 'cutover');
+    await until(handle, gateOpen('cutover'), 60_000);
+    await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
     await until(handle, ({ gate, gates }) => gate === 'cutover' && gates.length > 2, 60_000);
     return handle;
   },
