@@ -255,42 +255,52 @@ describe('a pass', () => {
 });
 
 describe('what commits late, is written by a clock that is behind, or leaves the update column alone', () => {
-  const timed = ['told', 'untold']
+  const names = ['told', 'indexed', 'untold'];
+  const timed = names
     .map(
       (name) => `
       create table public.${name} (id int primary key, body text, updated_at timestamptz not null);
       insert into public.${name} select i, 'body', '2020-01-01' from generate_series(1, 200) i`,
     )
-    .join(';');
-  const byColumn = incrementalSchema.parse({ updateColumns: [{ table: 'public.told', column: 'updated_at' }] });
+    .join(';')
+    .concat(';create index on public.indexed (updated_at)');
+  const byColumn = incrementalSchema.parse({
+    updateColumns: names.slice(0, 2).map((name) => ({ table: `public.${name}`, column: 'updated_at' })),
+  });
 
   it('is brought by row version; by the column all but the last, which the digest finds', async () => {
     const rig = await freshRig(timed);
     const late = await application(rig);
     await late.query('begin');
-    for (const table of ['told', 'untold']) {
+    for (const table of names) {
       await late.query(`insert into public.${table} values (900, 'late', now())`);
     }
     await firstCopy(rig);
     await late.query('commit');
-    for (const table of ['told', 'untold']) {
+    for (const table of names) {
       await rig.source
         .query(`update public.${table} set body = 'behind', updated_at = now() - '3 minutes'::interval where id = 3;
         update public.${table} set body = 'silent' where id = 2; delete from public.${table} where id = 4`);
     }
     await runPass(rig, 1, { settings: byColumn });
-    expect(await how(rig, 1)).toEqual({ told: 'update-column', untold: 'row-version' });
-    expect(await unequalTables(rig)).toEqual(['public.told']);
-    const { rows } = await rig.target.query<{ id: number; body: string }>(
-      'select id, body from public.told where id in (2, 3, 4, 900) order by id',
-    );
-    expect(rows).toEqual([
-      { id: 2, body: 'body' },
-      { id: 3, body: 'behind' },
-      { id: 900, body: 'late' },
-    ]);
-    const repair = await runPass(rig, 2, { settings: byColumn, changes: 'digest', tables: ['public.told'] });
-    expect(repair).toMatchObject({ tables: 1, tablesChanged: 1, rows: '1', deleted: '0', done: true });
+    expect(await how(rig, 1)).toEqual({ told: 'update-column', indexed: 'update-column', untold: 'row-version' });
+    expect((await unequalTables(rig)).sort()).toEqual(['public.indexed', 'public.told']);
+    for (const table of ['told', 'indexed']) {
+      const { rows } = await rig.target.query<{ id: number; body: string }>(
+        `select id, body from public.${table} where id in (2, 3, 4, 900) order by id`,
+      );
+      expect(rows).toEqual([
+        { id: 2, body: 'body' },
+        { id: 3, body: 'behind' },
+        { id: 900, body: 'late' },
+      ]);
+    }
+    const repair = await runPass(rig, 2, {
+      settings: byColumn,
+      changes: 'digest',
+      tables: ['public.told', 'public.indexed'],
+    });
+    expect(repair).toMatchObject({ tables: 2, tablesChanged: 2, rows: '2', deleted: '0', done: true });
     expect(await unequalTables(rig)).toEqual([]);
   });
 

@@ -32,7 +32,7 @@ import { PageRanges } from './ranges';
 import { updatedSql, youngerSql } from './sql';
 import { OwnSnapshot, SharedSnapshot, type Snapshot } from './snapshot';
 import { SourceTables } from './subjects';
-import { TablePass } from './table-pass';
+import { TablePass, type PassSubject } from './table-pass';
 
 export interface PassLaneInput {
   scope: PostgresScope;
@@ -169,9 +169,9 @@ export class PassLane {
         return this.throttle.take(length, this.beat.signal);
       },
     });
-    const { changes, changed } = this.howToFind(table, known, subject.key !== undefined, age);
+    const { changes, changed, isIndexed = false } = this.howToFind(table, known, subject, age);
     if (changed === undefined) await bringing.bringDifferent();
-    else await bringing.bringChanged(changed);
+    else await bringing.bringChanged(changed, { isIndexed });
     await snapshot.letGo();
     const brought = await bringing.putIn();
     await markBrought(target, this.input.pass, table, { xmin, since }, { changes, ...brought });
@@ -188,16 +188,17 @@ export class PassLane {
   private howToFind(
     table: PassTable,
     known: SourceTables,
-    isKeyed: boolean,
+    { relation, hasRowVersions }: PassSubject & { hasRowVersions: boolean },
     age: number | undefined,
-  ): { changes: Changes; changed?: string } {
+  ): { changes: Changes; changed?: string; isIndexed?: boolean } {
     const { settings } = this.input;
-    if (table.digest || !isKeyed || !table.mark) return { changes: 'digest' };
+    if (table.digest || !relation.key || !table.mark || !hasRowVersions) return { changes: 'digest' };
     const column = known.updateColumnOf(table, settings);
     const { since } = table.mark;
     if (column && since !== undefined) {
       const overlapMs = parseDurationMs(settings.overlap) ?? 0;
-      return { changes: 'update-column', changed: updatedSql(column.name, column.type, since, overlapMs) };
+      const changed = updatedSql(column.name, column.type, since, overlapMs);
+      return { changes: 'update-column', changed, isIndexed: column.isIndexed };
     }
     // Since when transactions were open may be hidden; by their numbers the same rows are found, and more.
     if (age === undefined || (settings.changes === 'digest' && !column)) return { changes: 'digest' };

@@ -13,17 +13,24 @@ import { isUpdateColumn } from './sql';
 export interface UpdateColumn {
   name: string;
   type: string;
+  /** An index begins with it. */
+  isIndexed: boolean;
 }
 
 export class SourceTables {
   private constructor(
     private readonly tables: ReadonlyMap<string, SelectedTable>,
     private readonly equality: ReadonlyMap<string, string>,
+    private readonly storage: ReadonlyMap<string, Storage>,
   ) {}
 
   static async read(source: ClientBase, scope: PostgresScope): Promise<SourceTables> {
     const tables = await listTables(source, scope.tables);
-    return new SourceTables(new Map(tables.map((table) => [identityOf(table), table])), await readEquality(source));
+    return new SourceTables(
+      new Map(tables.map((table) => [identityOf(table), table])),
+      await readEquality(source),
+      await readStorage(source),
+    );
   }
 
   get size(): number {
@@ -31,7 +38,7 @@ export class SourceTables {
   }
 
   /** @throws PreconditionFailed when the source does not have the table any more */
-  subjectOf(table: PassTable): PassSubject & { key?: string[] } {
+  subjectOf(table: PassTable): PassSubject & { hasRowVersions: boolean } {
     const found = this.tables.get(identityOf(table));
     if (!found) {
       throw failure(
@@ -42,11 +49,14 @@ export class SourceTables {
     const relation = relationOf(found);
     const copied = new Set(table.columns);
     const { key } = found;
+    const hasRowVersions = this.storage.get(identityOf(table))?.isHeap ?? false;
     return {
       relation: {
         ...relation,
         columns: relation.columns.filter(({ name }) => copied.has(name)),
         ...(table.condition === null ? {} : { condition: table.condition }),
+        // What a tuple id means in other storage is its own business: such a table is read in one.
+        ...(hasRowVersions ? {} : { pages: 0 }),
       },
       columns: table.columns,
       format: table.format,
@@ -54,7 +64,7 @@ export class SourceTables {
         (column) => this.equality.get(columnIdentity(found, column)) ?? 'operator(pg_catalog.=)',
       ),
       rows: found.rowsEstimated,
-      ...(key ? { key } : {}),
+      hasRowVersions,
     };
   }
 
@@ -62,7 +72,9 @@ export class SourceTables {
   updateColumnOf(table: { schema: string; name: string }, settings: IncrementalSettings): UpdateColumn | undefined {
     const found = this.tables.get(identityOf(table));
     const named = found && settings.updateColumns.find((wanted) => belongsTo(found, wanted.table));
-    return named && found.columns.find(({ name }) => name === named.column);
+    const column = named && found.columns.find(({ name }) => name === named.column);
+    const leading = this.storage.get(identityOf(table))?.leadingColumns ?? [];
+    return column && { name: column.name, type: column.type, isIndexed: leading.includes(column.name) };
   }
 
   /** Names `schema.table` of the list that are no selected table, and no partitioned one with leaves. */
@@ -93,6 +105,38 @@ export class SourceTables {
       );
     }
   }
+}
+
+interface Storage {
+  /** The storage that PostgreSQL comes with: what is known of row versions is known of this one. */
+  isHeap: boolean;
+  /** Of indexes over all rows. */
+  leadingColumns: string[];
+}
+
+const storageSql = `
+select n.nspname as schema, c.relname as name, coalesce(am.amname = 'heap', false) as heap,
+  (select json_agg(a.attname)
+   from pg_index i
+   join pg_class ic on ic.oid = i.indexrelid
+   join pg_am iam on iam.oid = ic.relam and iam.amname = 'btree'
+   join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+   where i.indrelid = c.oid and i.indisvalid and i.indpred is null) as leading
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+left join pg_am am on am.oid = c.relam
+where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'`;
+
+async function readStorage(source: ClientBase): Promise<Map<string, Storage>> {
+  const { rows } = await source.query<{ schema: string; name: string; heap: string; leading: string | null }>(
+    storageSql,
+  );
+  return new Map(
+    rows.map(({ schema, name, heap, leading }) => [
+      identityOf({ schema, name }),
+      { isHeap: heap === 't', leadingColumns: JSON.parse(leading ?? '[]') as string[] },
+    ]),
+  );
 }
 
 function belongsTo(table: SelectedTable, name: string): boolean {

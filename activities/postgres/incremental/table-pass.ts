@@ -69,17 +69,26 @@ export class TablePass {
     private readonly sessions: TableSessions,
   ) {}
 
-  /** Brings rows for which the condition holds, and takes out those whose key the source does not have. Needs a key. */
-  async bringChanged(changed: string): Promise<void> {
+  /**
+   * Brings rows for which the condition holds, and takes out those whose key the source does not have. Needs a key. `isIndexed`: the source
+   * finds them by an index, so that they are asked for at once and not part by part.
+   */
+  async bringChanged(condition: string, { isIndexed }: { isIndexed: boolean }): Promise<void> {
     const relation = keysOnly(this.subject.relation);
     const bits = firstBits(this.subject.rows);
     const sums = new BucketSums(bits);
     const counting = this.sumsOfTarget(relation, bits);
     counting.catch(() => undefined);
+    if (isIndexed) {
+      await counting;
+      await this.sessions.relax();
+      await this.stageRows({}, condition);
+    }
+    const changed = isIndexed ? undefined : condition;
     await this.inRanges(async (pages) => {
       const found = await this.readSource(sumsSql(relation, { hashing: this.sessions.hashing, bits, pages, changed }));
       add(sums, 'source', found);
-      if (found.every((row) => row.changed === '0')) return;
+      if (changed === undefined || found.every((row) => row.changed === '0')) return;
       await counting;
       await this.stageRows(pages, changed);
     });
