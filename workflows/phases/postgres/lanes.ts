@@ -145,7 +145,13 @@ async function handOverTuning(migration: PostgresMigration): Promise<void> {
   if (!tuning) return;
   migration.tuning = undefined;
   const { copyLanes, maxBytesPerSecond } = tuning;
-  await run('quick', 'Tune the copy').tuneCopy({ scope, lanes: copyLanes, maxBytesPerSecond });
+  try {
+    await run('quick', 'Tune the copy').tuneCopy({ scope, lanes: copyLanes, maxBytesPerSecond });
+  } catch (error) {
+    // Sent while the lanes were being stopped: it holds for those that come next.
+    if (isCancellation(error)) migration.tuning = { ...tuning, ...migration.tuning };
+    throw error;
+  }
   migration.lanes = copyLanes ?? migration.lanes;
   migration.maxBytesPerSecond = maxBytesPerSecond ?? migration.maxBytesPerSecond;
 }
