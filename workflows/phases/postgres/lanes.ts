@@ -148,10 +148,14 @@ async function handOverTuning(migration: PostgresMigration): Promise<void> {
   try {
     await run('quick', 'Tune the copy').tuneCopy({ scope, lanes: copyLanes, maxBytesPerSecond });
   } catch (error) {
-    // Sent while the lanes were being stopped: it holds for those that come next.
-    if (isCancellation(error)) migration.tuning = { ...tuning, ...migration.tuning };
+    if (isCancellation(error)) giveBack(migration, tuning);
     throw error;
   }
   migration.lanes = copyLanes ?? migration.lanes;
   migration.maxBytesPerSecond = maxBytesPerSecond ?? migration.maxBytesPerSecond;
+}
+
+/** Sent while the lanes were being stopped: it holds for those that come next. What was sent since goes before. */
+function giveBack(migration: PostgresMigration, tuning: NonNullable<PostgresMigration['tuning']>): void {
+  migration.tuning = { ...tuning, ...migration.tuning };
 }
