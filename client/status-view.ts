@@ -40,6 +40,7 @@ export function statusLines(status: MigrationStatus, activities: RunningActivity
     ...reconciliationLines(status, view),
     ...streamLines(status, view),
     ...keptLines(status, view),
+    ...passLines(status, view),
     ...activityLines(activities, view),
     ...stepLines(status, view),
     ...endLines(status, view),
@@ -220,6 +221,28 @@ function streamLines({ replication, handOvers = [], outcome }: MigrationStatus, 
       `  ${from} to ${to}: ${how}${freezeMs === undefined ? (outageMs === undefined ? '' : ` in ${formatDurationMs(outageMs)}`) : `, ${freezeMs} ms without writes as the application saw it`}`,
     );
   return lines;
+}
+
+/** Passes shown; older ones are counted only. */
+const passesShown = 4;
+
+function passLines(
+  { passes = [], passesNotListed = 0, forecast, outcome }: MigrationStatus,
+  { colors }: View,
+): string[] {
+  if (passes.length === 0 || outcome) return [];
+  const before = passes.length + passesNotListed - passesShown;
+  return [
+    '',
+    ...(before > 0 ? [colors.dim(`  … ${before} passes before`)] : []),
+    ...passes
+      .slice(-passesShown)
+      .map(
+        ({ pass, why, durationMs, rows, deleted, tablesChanged, tables }) =>
+          `  pass ${pass}  ${durationMs === undefined ? colors.cyan('not finished') : formatDurationMs(durationMs)}  ${formatCount(rows)} rows written, ${formatCount(deleted)} deleted, in ${tablesChanged} of ${tables} tables  ${colors.dim(plainText(why))}`,
+      ),
+    ...(forecast ? [`  ${forecast.fits ? forecast.verdict : colors.yellow(forecast.verdict)}`] : []),
+  ];
 }
 
 function sum(lanes: Lane[], field: 'bytes' | 'bytesInFlight' | 'bytesPerSecond'): number {

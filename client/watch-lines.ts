@@ -16,6 +16,7 @@ export function renderLines(previous: MigrationStatus | undefined, status: Migra
     ...refusedEvents(previous, status),
     ...afterwardsEvents(previous, status),
     ...pointOfNoReturn(previous, status),
+    ...passEvents(previous, status),
   ].sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
   return [
     ...(previous === undefined ? [`${status.startedAt} migration ${status.migration} (${status.kind})`] : []),
@@ -102,6 +103,23 @@ function afterwardsEvents(previous: MigrationStatus | undefined, status: Migrati
   ];
 }
 
+/** Each pass once, when it has ended. */
+function passEvents(previous: MigrationStatus | undefined, { passes = [] }: MigrationStatus): Event[] {
+  const told = new Set(
+    (previous?.passes ?? []).filter(({ durationMs }) => durationMs !== undefined).map(({ pass }) => pass),
+  );
+  return passes.flatMap(({ pass, why, startedAt, durationMs, rows, deleted, tablesChanged, tables }) =>
+    durationMs === undefined || told.has(pass)
+      ? []
+      : [
+          {
+            at: new Date(Date.parse(startedAt) + durationMs).toISOString(),
+            text: `  pass ${pass} (${plainText(why)}): ${formatDurationMs(durationMs)}, ${formatCount(rows)} rows written, ${formatCount(deleted)} deleted, in ${tablesChanged} of ${tables} tables`,
+          },
+        ],
+  );
+}
+
 function pointOfNoReturn(previous: MigrationStatus | undefined, { pointOfNoReturnAt }: MigrationStatus): Event[] {
   if (pointOfNoReturnAt === undefined || previous?.pointOfNoReturnAt !== undefined) return [];
   return [{ at: pointOfNoReturnAt, text: '  point of no return' }];
@@ -134,6 +152,8 @@ function stateLines(previous: MigrationStatus | undefined, status: MigrationStat
     `${one?.reconciliation?.judge} ${one?.reconciliation?.rounds}`;
   if (reconciliation && reconciliation.rounds > 0 && round(status) !== round(previous))
     lines.push(`both sides, ${reconciliationText(reconciliation)}`);
+  const { forecast } = status;
+  if (forecast && forecast.verdict !== previous?.forecast?.verdict) lines.push(`freeze: ${forecast.verdict}`);
   if (outcome && outcome !== previous?.outcome)
     lines.push(`outcome ${outcome}${reason ? `: ${plainText(reason)}` : ''}`);
   if (reportUrl && reportUrl !== previous?.reportUrl) lines.push(`report ${reportUrl}`);

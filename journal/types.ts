@@ -222,6 +222,45 @@ export interface Reconciliation {
   endedAt?: string;
 }
 
+/** One pass over the tables of a migration in passes: what had changed since the one before was brought to the target. */
+export interface PassRecord {
+  /** From 1; the live copy before it is none. */
+  pass: number;
+  /** For people: "before indexes are built", "under the fence". */
+  why: string;
+  startedAt: string;
+  /** Left out while it runs. */
+  durationMs?: number;
+  tables: number;
+  /** Of which a row was written or deleted. */
+  tablesChanged: number;
+  /** Written, and deleted, as text. */
+  rows: string;
+  deleted: string;
+  bytes: number;
+  /** A pause fell into it: its time says nothing of the next one. */
+  paused?: boolean;
+}
+
+/** How long writes would be stopped if the freeze began now, by what was measured. */
+export interface FreezeForecast {
+  /** All that follows, and the fences and calls around it. */
+  totalMs: number;
+  /** The last pass. */
+  passMs: number;
+  /** Comparing every row, as measured while the source was in use. */
+  compareMs: number;
+  /** Materialized views, large objects, schemas, and a fixed share for fences and calls. */
+  restMs: number;
+  /** `maxDowntime`. */
+  limitMs: number;
+  /** `totalMs` is within the limit, and the pass within half of it. */
+  fits: boolean;
+  /** One line for people: why there are no more passes, or what is to be expected. */
+  verdict: string;
+  madeAt: string;
+}
+
 export interface Downtime {
   /** Maintenance mode or fence, whichever came first; for Calico the lock of the source. */
   startedAt: string;
@@ -447,6 +486,11 @@ export interface Journal {
   handOvers?: HandOverRecord[];
   /** Dual write. */
   reconciliation?: Reconciliation;
+  /** Migrations in passes: the first 25 and the last 25. */
+  passes?: PassRecord[];
+  /** How many passes there are between those listed in `passes`. */
+  passesNotListed?: number;
+  forecast?: FreezeForecast;
   tables?: TableRecord[];
   /** How many tables there are beyond those listed in `tables`. */
   tablesNotListed?: number;

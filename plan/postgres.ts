@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { dualWriteSchema } from './dual-write';
 import { durationSchema } from './duration';
 import { gatesSchema, ruleOf } from './gates';
+import { incrementalSchema } from './incremental';
 import { connectionReferenceSchema, secretReferenceSchema } from './reference';
 import { rehearsalSchema, rehearsalServers } from './rehearsal';
 import { retireSchema } from './retire';
@@ -196,6 +197,8 @@ export const postgresPlanSchema = z
     rollbackTriggers: rollbackTriggersSchema.prefault({}),
     /** How changes are streamed; for the strategy `cdc`. */
     cdc: cdcSchema.prefault({}),
+    /** How changes are picked up in passes; for the strategy `incremental`. */
+    incremental: incrementalSchema.prefault({}),
     /** How both sides are brought to agree; for the strategy `dual-write`. */
     dualWrite: dualWriteSchema.prefault({}),
     /** After the switch the source follows the target, so that going back loses nothing. On for `cdc` unless said otherwise; no other strategy has it. */
@@ -218,14 +221,6 @@ export const postgresPlanSchema = z
           'expected the admin endpoints of the application together with strategy "dual-write": it is the application that writes to both sides',
       });
     }
-    if (plan.strategy === 'incremental') {
-      context.addIssue({
-        code: 'custom',
-        path: ['strategy'],
-        input: plan.strategy,
-        message: 'expected "big-bang", "dual-write" or "cdc": incremental is not available in this version',
-      });
-    }
     if (plan.cdc.largeObjects === 'copy-under-fence' && plan.strategy === 'cdc' && plan.reverseReplication !== false) {
       context.addIssue({
         code: 'custom',
@@ -240,7 +235,7 @@ export const postgresPlanSchema = z
         code: 'custom',
         path: ['reverseReplication'],
         input: true,
-        message: `expected false: the strategy ${plan.strategy} has no reverse stream; leave the field out`,
+        message: `expected false: the strategy ${plan.strategy} has no reverse stream; leave the field out, or take "cdc"`,
       });
     }
     const droppedUnasked =

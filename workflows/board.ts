@@ -28,6 +28,7 @@ export function renderDetails(journal: Journal): string {
     ...blockedLines(journal),
     ...copyLines(journal),
     ...streamLines(journal),
+    ...passLines(journal),
     ...calicoLines(journal),
     ...refusedLines(journal),
   ];
@@ -104,6 +105,18 @@ function streamLines({ replication, handOvers = [], reconciliation, outcome }: J
       `last hand-over, ${last.from} to ${last.to}: ${last.freezeMs === undefined ? formatDurationMs(last.outageMs ?? 0) : `${last.freezeMs} ms`} without writes`,
     );
   return lines.length > 0 ? [lines.map((line) => `- ${line}`).join('\n')] : [];
+}
+
+/** The last pass, and how long the freeze would be. */
+function passLines({ passes = [], forecast, outcome }: Journal): string[] {
+  const last = passes.at(-1);
+  if (!last || outcome) return [];
+  const time = last.durationMs === undefined ? 'under way' : formatDurationMs(last.durationMs);
+  const lines = [
+    `pass ${last.pass} (${last.why}): ${time}, ${last.rows} rows written, ${last.deleted} deleted`,
+    ...(forecast ? [forecast.fits ? forecast.verdict : `**does not fit:** ${oneLine(forecast.verdict, 260)}`] : []),
+  ];
+  return [lines.map((line) => `- ${line}`).join('\n')];
 }
 
 /** Where the keys ended and what the import did: the figures by which people decide at the gates. */

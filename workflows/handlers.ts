@@ -240,6 +240,7 @@ function status(journal: Journal): MigrationStatus {
     lessons,
     looks,
   } = journal;
+  const { passes, passesNotListed, forecast } = journal;
   return {
     migration,
     kind,
@@ -260,6 +261,9 @@ function status(journal: Journal): MigrationStatus {
     replication,
     handOvers,
     reconciliation: journal.reconciliation,
+    passes,
+    passesNotListed,
+    forecast,
     accounting,
     imports,
     validation,

@@ -6,6 +6,7 @@ import type {
   Check,
   CopyProgress,
   Downtime,
+  FreezeForecast,
   GateRecord,
   HandOverRecord,
   HoldRecord,
@@ -14,6 +15,7 @@ import type {
   LookRecord,
   NoteRecord,
   Reconciliation,
+  PassRecord,
   RefusedMessage,
   RehearsedStep,
   Replication,
@@ -119,6 +121,10 @@ export interface MigrationStatus {
   handOvers?: HandOverRecord[];
   /** Dual write. */
   reconciliation?: Reconciliation;
+  /** Migrations in passes: the first 25 and the last 25. */
+  passes?: PassRecord[];
+  passesNotListed?: number;
+  forecast?: FreezeForecast;
   /** Calico. */
   accounting?: CalicoAccounting;
   imports?: KindImport[];

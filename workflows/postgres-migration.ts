@@ -27,12 +27,16 @@ import { refusePlan } from './phases/refused-plan';
 import { accept, monitor } from './phases/watch';
 import { WayBack } from './phases/way-back';
 import { Interrupted, Runbook } from './runbook';
-import { bigBang } from './strategies/big-bang';
+import { BigBang } from './strategies/big-bang';
 import { Cdc } from './strategies/cdc';
 import { DualWrite } from './strategies/dual-write';
+import { Incremental } from './strategies/incremental';
 import type { Strategy } from './strategies/strategy';
 
-const strategies: Partial<Record<PostgresPlan['strategy'], Strategy>> = { 'big-bang': bigBang };
+const strategies: Partial<Record<PostgresPlan['strategy'], new (migration: PostgresMigration) => Strategy>> = {
+  'big-bang': BigBang,
+  incremental: Incremental,
+};
 
 /**
  * Carries out one plan.
@@ -129,18 +133,21 @@ const automaticAttempts = 3;
 
 /**
  * Prepares the target, opens the cutover gate, and moves under the fence. When the deadline passes before the switch, the source is reopened,
- * the target put back, and the cutover gate opens again for another try.
+ * what the strategy does not keep is undone, and the cutover gate opens again for another try.
  */
 async function untilSwitched(migration: PostgresMigration): Promise<void> {
   const { runbook, plan } = migration;
+  const strategy = new (needed(strategies[plan.strategy], 'strategy'))(migration);
   for (let attempt = 1; ; attempt += 1) {
-    const mark = runbook.mark();
+    let mark = runbook.mark();
     try {
-      await prepareTarget(migration);
-      await needed(strategies[plan.strategy], 'strategy').beforeFence(migration);
+      if (attempt === 1 || !strategy.lasting) await prepareTarget(migration);
+      await strategy.beforeFence();
+      if (strategy.lasting) mark = runbook.mark();
       runbook.phase('cutover');
-      await runbook.gate('cutover', cutoverEvidence(migration, attempt));
-      await freezeMoveAndSwitch(migration);
+      const openGate = () => runbook.gate('cutover', cutoverEvidence(migration, strategy, attempt));
+      await (strategy.atGate ? strategy.atGate(openGate) : openGate());
+      await freezeMoveAndSwitch(migration, strategy);
       return;
     } catch (error) {
       if (!(error instanceof Interrupted) || error.kind !== 'deadline') throw error;
@@ -159,7 +166,7 @@ async function untilSwitched(migration: PostgresMigration): Promise<void> {
 }
 
 /** The outage. Its clock starts when the application is asked to stop writing, or, where people stop it, with the fence. */
-async function freezeMoveAndSwitch(migration: PostgresMigration): Promise<void> {
+async function freezeMoveAndSwitch(migration: PostgresMigration, strategy: Strategy): Promise<void> {
   const { runbook, plan } = migration;
   const limitMs = needed(parseDurationMs(plan.maxDowntime), 'maxDowntime');
   const deadline = {
@@ -170,8 +177,9 @@ async function freezeMoveAndSwitch(migration: PostgresMigration): Promise<void> 
   await runbook.withDeadline(limitMs, deadline, async () => {
     if (plan.application) await stopWrites(migration);
     await fenceSource(migration);
-    await needed(strategies[plan.strategy], 'strategy').underFence(migration);
+    await strategy.underFence();
     await validate(migration);
+    await strategy.openTarget?.();
     await switchApplication(migration);
     // Here, where the clock still runs: after this nothing may wait.
     await runbook.whilePaused();
@@ -179,16 +187,19 @@ async function freezeMoveAndSwitch(migration: PostgresMigration): Promise<void> 
   });
 }
 
-function cutoverEvidence({ runbook, plan: { maxDowntime } }: PostgresMigration, attempt: number): string[] {
-  const { decision, baseline } = runbook.journal;
+function cutoverEvidence(
+  { runbook, plan: { maxDowntime } }: PostgresMigration,
+  strategy: Strategy,
+  attempt: number,
+): string[] {
+  const { decision } = runbook.journal;
   const estimate =
     decision?.acceptableDowntimeMs === undefined
       ? []
       : [`acceptable downtime ${Math.round(decision.acceptableDowntimeMs / 60_000)} min`];
   return [
     ...(attempt > 1 ? [`attempt ${attempt}: the one before ran out of time`] : []),
-    'the schema is on the target and empty; the backup is verified',
-    `writes stop now, for ${baseline?.rows ?? 'unknown'} rows to be copied and proved`,
+    ...strategy.evidence(),
     ...estimate,
     `after ${maxDowntime} without the switch the source is reopened by itself`,
   ];

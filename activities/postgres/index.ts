@@ -10,6 +10,7 @@ import { createDualWriteActivities } from './dual-write';
 import { createFenceActivities } from './fence';
 import { createFidelityActivities } from './fidelity';
 import { createIdentifyActivities } from './identify';
+import { createIncrementalActivities } from './incremental';
 import { createLargeObjectActivities } from './large-objects';
 import { createLeftoverActivities } from './leftovers';
 import { createLossActivities } from './loss';
@@ -67,5 +68,6 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createHotActivities(dependencies),
     ...createSlotGuardActivities(dependencies),
     ...createDualWriteActivities(dependencies),
+    ...createIncrementalActivities(dependencies),
   };
 }

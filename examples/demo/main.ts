@@ -1,6 +1,6 @@
 // `npm run demo`: a live shop moves from PostgreSQL 15 to 18 under load. With big-bang first rolled back on purpose in the middle, then for
-// real; with `--strategy cdc` switched, taken back after writes on the new side, and switched once more; with `--strategy dual-write` written to
-// both sides, some of it lost on purpose and mended, and switched without a stop.
+// real; with `--strategy incremental` copied live and brought up in passes; with `--strategy cdc` switched, taken back after writes on the new side,
+// and switched once more; with `--strategy dual-write` written to both sides, some of it lost on purpose and mended, and switched without a stop.
 // Exit code 0 only if no acknowledged write is missing or doubled and validation found nothing.
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -17,7 +17,7 @@ import { DualWriteStory } from './dual-write-story';
 import { copyHasBegun, Move, type Stage, type Story } from './follow';
 import { FolderRefused, freshFolder } from './folder';
 import { adminToken, compareOn, isComplete, sayLedger, saySwitches } from './ledger';
-import { bigBangPlan, cdcPlan, dualWritePlan } from './plans';
+import { bigBangPlan, cdcPlan, dualWritePlan, incrementalPlan } from './plans';
 import { StreamedStory } from './streamed-story';
 import { startWorkerProcess, type WorkerProcess } from './worker-process';
 
@@ -31,7 +31,7 @@ interface DemoOptions {
   folder: string;
 }
 
-const strategies = ['big-bang', 'cdc', 'dual-write'] as const;
+const strategies = ['big-bang', 'incremental', 'cdc', 'dual-write'] as const;
 const shopRole = 'shop';
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const heading = (text: string): void => say(`\n${pc.bold(pc.inverse(` ${text} `))}`);
@@ -120,7 +120,9 @@ async function runOn(
     say,
   };
   const cast = { application, sourceUrl, targetUrl, killWorker: options.killWorker ? killAndReplace : undefined };
-  const tell = { 'big-bang': stopped, cdc: streamed, 'dual-write': writtenTwice }[options.strategy];
+  const tell = { 'big-bang': stopped, incremental: inPasses, cdc: streamed, 'dual-write': writtenTwice }[
+    options.strategy
+  ];
   return tell(stage, cast, options);
 
   async function killAndReplace(): Promise<void> {
@@ -158,6 +160,12 @@ async function stopped(stage: Stage, cast: Cast, options: DemoOptions): Promise<
     interactive: options.interactive,
     ...(killWorker ? { onStatus: duringCopy(killWorker) } : {}),
   });
+  return conclude(result, cast, targetUrl);
+}
+
+/** The ledger is the judge. */
+async function conclude(result: MigrationResult, cast: Cast, targetUrl: string): Promise<boolean> {
+  const { application } = cast;
   const [where, url] = inUse(result, cast);
   const compared = await compareOn(url, application);
   heading('The end');
@@ -166,6 +174,19 @@ async function stopped(stage: Stage, cast: Cast, options: DemoOptions): Promise<
     say(`  The application saw ${formatDurationMs(compared.freezeMs)} without writes`);
   sayResult(result);
   return result.outcome === 'completed' && result.differences === 0 && isComplete(compared) && targetUrl === url;
+}
+
+/** incremental: copied live and brought up in passes under load; stopped for the last of them and the proof. */
+async function inPasses(stage: Stage, cast: Cast, options: DemoOptions): Promise<boolean> {
+  const { application, targetUrl, killWorker } = cast;
+  heading(
+    'The migration: copied while the shop goes on, then brought up in passes until what is left fits into the freeze',
+  );
+  const result = await new Move(stage, incrementalPlan('orders-to-18', application.url)).run({
+    interactive: options.interactive,
+    ...(killWorker ? { onStatus: duringCopy(killWorker) } : {}),
+  });
+  return conclude(result, cast, targetUrl);
 }
 
 /** cdc: copied and streamed under load; there, back and there again, and nothing lost on either side. */
@@ -251,7 +272,10 @@ const command = new Command('npm run demo --')
   .option('--rows <n>', 'orders in the sample data', wholeNumber, defaultRows)
   .option('--rate <n>', 'writes a second that the application aims at (default: 200; with cdc 300)', wholeNumber)
   .addOption(
-    new Option('--strategy <name>', 'stopped for the whole copy, streamed, or written to both sides')
+    new Option(
+      '--strategy <name>',
+      'stopped for the whole copy, brought over in passes, streamed, or written to both sides',
+    )
       .choices(strategies)
       .default('big-bang'),
   )

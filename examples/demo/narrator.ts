@@ -36,6 +36,7 @@ export class Narrator {
       this.say(`  ${mark} ${step.title}${time}${result ? pc.dim(`  ${result.slice(0, 160)}`) : ''}`);
     }
     this.tellCopy(status);
+    this.tellPasses(status);
     this.tellHandOvers(status);
   }
 
@@ -44,6 +45,19 @@ export class Narrator {
     this.lastCopy = copy.chunksDone;
     const share = Math.floor((100 * copy.bytesCopied) / Math.max(1, copy.bytesTotal));
     this.say(pc.dim(`    copied ${share} %, ${copy.rows} rows, ${copy.tablesDone} of ${copy.tablesTotal} tables`));
+  }
+
+  /** Each pass once, when it has ended. */
+  private tellPasses({ passes = [] }: MigrationStatus): void {
+    for (const { pass, why, durationMs, rows, deleted } of passes) {
+      if (durationMs === undefined || this.told.has(`pass ${pass}`)) continue;
+      this.told.add(`pass ${pass}`);
+      this.say(
+        pc.dim(
+          `    pass ${pass}, ${why}: ${rows} rows written, ${deleted} deleted, in ${formatDurationMs(durationMs)}`,
+        ),
+      );
+    }
   }
 
   /** A hand-over is told once its freeze has been asked for, or the next thing goes on. */

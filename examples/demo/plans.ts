@@ -1,4 +1,4 @@
-// The plans of the demo: the same shop, stopped for the whole copy, streamed while it goes on, or writing to both sides itself.
+// The plans of the demo: the same shop, stopped for the whole copy, brought over in passes, streamed while it goes on, or writing to both sides itself.
 import type { PostgresPlanInput } from '../../plan/postgres';
 
 /** @param url of the application */
@@ -11,6 +11,24 @@ export function bigBangPlan(name: string, url: string): PostgresPlanInput {
       acceptableDowntimeMinutes: 10,
       rationale: 'The shop sleeps at night; ten minutes without orders are accepted.',
     },
+    monitor: '15s',
+  };
+}
+
+/** @param url of the application */
+export function incrementalPlan(name: string, url: string): PostgresPlanInput {
+  return {
+    ...common(name, url),
+    strategy: 'incremental',
+    decision: {
+      estimatedDurationMinutes: 3,
+      acceptableDowntimeMinutes: 2,
+      rationale:
+        'The source may not be streamed from; the shop can pause for a last pass and a comparison of every row.',
+    },
+    // Some tables by the column that the shop keeps, the others by their row versions.
+    incremental: { updateColumns: [{ table: 'shop.customers', column: 'updated_at' }] },
+    maxDowntime: '3m',
     monitor: '15s',
   };
 }

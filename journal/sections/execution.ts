@@ -4,6 +4,7 @@ import { betweenMs, formatBytes, formatCount, formatMaybeMs, formatTime } from '
 import { formatDurationMs } from '../../plan/duration';
 import { isRollbackStep, open, pending, quiet, resultText, stateText, stepOf } from '../reading';
 import type { Journal, StepRecord } from '../types';
+import { passes } from './passes';
 import { reconciliation } from './reconciliation';
 import { streams } from './streams';
 
@@ -16,6 +17,7 @@ export function execution(journal: Journal): Section {
       table(['Moment', 'When', 'What'], moments(journal)),
       { kind: 'timeline' },
       ...streams(journal),
+      ...passes(journal),
       ...reconciliation(journal),
       heading('Steps'),
       ...steps(journal.steps.filter((step) => !isRollbackStep(step))),

@@ -11,6 +11,7 @@ import {
 } from '../../workflows/messages';
 import { artifact } from '../fixtures/fake-calico';
 import { dualWriteAnswers } from '../fixtures/fake-dual-write';
+import { incrementalAnswers } from '../fixtures/fake-incremental';
 import { gateOpen, phaseIs, until, type MigrationHandle, type Rig } from '../fixtures/workflow-rig';
 
 /** Drives a migration to where its history is worth keeping; it may still be running then. */
@@ -206,6 +207,38 @@ export const scenarios: Record<string, Scenario> = {
     const handle = await start({ ...dualWrite, gates: 'auto' });
     await until(handle, phaseIs('monitor'), 60_000);
     await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+    await handle.result();
+    return handle;
+  },
+  'incremental-completed': async ({ start }) => {
+    const handle = await start({ strategy: 'incremental' });
+    await approve(handle, 'start', 'cutover', 'accept', 'retire-source');
+    await handle.result();
+    return handle;
+  },
+  'incremental-passing-at-cutover': async ({ start, world }) => {
+    const handle = await start({ strategy: 'incremental', gates: { start: 'auto' } });
+    await until(handle, gateOpen('cutover'), 60_000);
+    const made = (): number => world.calls.filter((call) => call === 'beginPass').length;
+    const before = made();
+    await until(handle, () => made() > before + 1, 120_000);
+    return handle;
+  },
+  'incremental-out-of-time-then-waiting': async ({ start, world }) => {
+    world.hold('carryUnderFence');
+    const handle = await start({ strategy: 'incremental', maxDowntime: '8s', gates: { start: 'auto' } });
+    await until(handle, gateOpen('cutover'), 60_000);
+    await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
+    await until(handle, ({ gate, gates }) => gate === 'cutover' && gates.length > 2, 60_000);
+    return handle;
+  },
+  'incremental-does-not-fit-then-rolled-back': async ({ start, world }) => {
+    world.answerWith('summarizePass', { ...incrementalAnswers.summarizePass, durationMs: 3_500_000 });
+    const handle = await start({ strategy: 'incremental', gates: 'auto' });
+    await until(handle, phaseIs('blocked'), 60_000);
+    await handle.signal(retrySignal, { by: 'anna' });
+    await until(handle, ({ steps, phase }) => phase === 'blocked' && steps.at(-1)?.retries === 1, 60_000);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'no window for it' });
     await handle.result();
     return handle;
   },

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { bigBangPlan, cdcPlan, dualWritePlan } from '../../examples/demo/plans';
+import { bigBangPlan, cdcPlan, dualWritePlan, incrementalPlan } from '../../examples/demo/plans';
 import { describeIssues, parsePostgresPlan } from '../../plan/parse';
 
 const examples = join(__dirname, '../../examples');
@@ -11,19 +11,22 @@ const mistakes = (input: unknown): string => {
   return parsed.ok ? '' : describeIssues(parsed.issues);
 };
 
-it.each(['sample.plan.json', 'cdc.plan.json', 'dual-write.plan.json', 'orders.plan.yaml'])(
+it.each(['sample.plan.json', 'incremental.plan.json', 'cdc.plan.json', 'dual-write.plan.json', 'orders.plan.yaml'])(
   'examples/%s is a plan without a mistake',
   (file) => {
     expect(mistakes(parse(readFileSync(join(examples, file), 'utf8')))).toBe('');
   },
 );
 
-it.each([bigBangPlan, cdcPlan, dualWritePlan])('%p of the demo gives a plan without a mistake', (plan) => {
-  expect(mistakes(plan('orders-to-18', 'http://127.0.0.1:8080'))).toBe('');
-});
+it.each([bigBangPlan, incrementalPlan, cdcPlan, dualWritePlan])(
+  '%p of the demo gives a plan without a mistake',
+  (plan) => {
+    expect(mistakes(plan('orders-to-18', 'http://127.0.0.1:8080'))).toBe('');
+  },
+);
 
-it('the README shows a plan of CDC that is enough to begin with', () => {
+it.each(['incremental', 'cdc'])('the README shows a plan of %s that is enough to begin with', (strategy) => {
   const readme = readFileSync(join(__dirname, '../../README.md'), 'utf8');
-  const shown = /```json\n(\{[^`]*"strategy": "cdc"[^`]*\})\n```/.exec(readme)?.[1];
+  const shown = new RegExp(`\`\`\`json\\n(\\{[^\`]*"strategy": "${strategy}"[^\`]*\\})\\n\`\`\``).exec(readme)?.[1];
   expect(mistakes(JSON.parse(shown ?? '{}'))).toBe('');
 });

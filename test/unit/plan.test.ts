@@ -50,11 +50,7 @@ describe('a plan', () => {
       'plan.tables.include[0]: found "orders"; expected "schema.table"',
     ],
     ['no approvers', { ...least, gates: { start: { approvers: 0 } } }, 'plan.gates.start.approvers: found 0'],
-    [
-      'a strategy that is not there',
-      { ...least, strategy: 'incremental' },
-      'plan.strategy: found "incremental"; expected "big-bang", "dual-write" or "cdc"',
-    ],
+    ['a strategy that is not there', { ...least, strategy: 'logical' }, 'plan.strategy: found "logical"; expected'],
     [
       'dual writing without an application',
       { ...least, strategy: 'dual-write' },

@@ -35,6 +35,12 @@ describe('the recommendation', () => {
     expect(recommendStrategy({ ...facts, databaseBytes: 101e9 }).recommended).toBe('cdc');
   });
 
+  it('without a word on downtime is incremental for what is big, where streaming is not possible', () => {
+    const big = { ...facts, databaseBytes: 101e9, logicalReplicationPossible: false };
+    expect(recommendStrategy(big)).toMatchObject({ recommended: 'incremental' });
+    expect(recommendStrategy({ ...big, databaseBytes: 99e9 }).recommended).toBe('big-bang');
+  });
+
   it('gives its reasons and its estimate', () => {
     const { reasons, estimatedFreezeMs } = recommendStrategy(facts);
     expect(estimatedFreezeMs).toBe(130_000);

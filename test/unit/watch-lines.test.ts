@@ -67,6 +67,40 @@ describe('watch without a terminal', () => {
     ]);
   });
 
+  it('tells each pass once it has ended, and how long the freeze would be', () => {
+    const pass = {
+      pass: 3,
+      why: 'until the freeze can begin',
+      startedAt: '2026-11-20T14:21:00.000Z',
+      tables: 4,
+      tablesChanged: 1,
+      rows: '1200',
+      deleted: '2',
+      bytes: 90_000,
+    };
+    const begun: MigrationStatus = { ...running, passes: [pass] };
+    expect(renderLines(running, begun)).toEqual([]);
+    const ended: MigrationStatus = {
+      ...running,
+      passes: [{ ...pass, durationMs: 4_000 }],
+      forecast: {
+        totalMs: 20_000,
+        passMs: 4_000,
+        compareMs: 10_000,
+        restMs: 6_000,
+        limitMs: 60_000,
+        fits: true,
+        verdict: 'a freeze would last about 20 s, within maxDowntime (1 min)',
+        madeAt: '2026-11-20T14:21:04.000Z',
+      },
+    };
+    expect(renderLines(begun, ended)).toEqual([
+      '2026-11-20T14:21:04.000Z   pass 3 (until the freeze can begin): 4.0 s, 1 200 rows written, 2 deleted, in 1 of 4 tables',
+      'freeze: a freeze would last about 20 s, within maxDowntime (1 min)',
+    ]);
+    expect(renderLines(ended, ended)).toEqual([]);
+  });
+
   it('tells of undone steps', () => {
     expect(renderLines(running, statusOf(rolledBackJournal()))).toContain(
       '2026-11-20T14:24:02.000Z ↩ Lower the fence on the source: undone in 1.0 s; the source takes writes again',

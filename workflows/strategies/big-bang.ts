@@ -4,37 +4,28 @@ import { copyTables } from '../phases/postgres/copy';
 import { needed } from '../phases/migration';
 import type { PostgresMigration } from '../phases/postgres/migration';
 import { megabytes } from '../phases/postgres/preflight';
+import { schemaUnchanged } from '../phases/postgres/schema-unchanged';
 import type { Strategy } from './strategy';
 
-export const bigBang: Strategy = {
-  async beforeFence() {
+export class BigBang implements Strategy {
+  constructor(private readonly migration: PostgresMigration) {}
+
+  async beforeFence(): Promise<void> {
     // Nothing moves while the source takes writes.
-  },
+  }
 
-  async underFence(migration) {
-    await schemaUnchanged(migration);
-    await copyTables(migration);
-    await finishTarget(migration);
-  },
-};
+  evidence(): string[] {
+    return [
+      'the schema is on the target and empty; the backup is verified',
+      `writes stop now, for ${this.migration.runbook.journal.baseline?.rows ?? 'unknown'} rows to be copied and proved`,
+    ];
+  }
 
-async function schemaUnchanged({ runbook, scope, catalog }: PostgresMigration): Promise<void> {
-  await runbook.step(
-    'schema-unchanged',
-    'Compare the schema of the source with what the target was given',
-    async () => {
-      const { changes } = await run('long', 'Has the schema changed since it was read').compareSchemaWithDump({
-        scope,
-        catalog: needed(catalog, 'catalog'),
-      });
-      if (changes.length > 0) {
-        throw new Error(
-          `the schema of the source has changed since it was read: ${changes.slice(0, 10).join('; ')}. Undo the change and retry, or roll back and begin anew`,
-        );
-      }
-    },
-    { downtime: true, describe: () => 'unchanged' },
-  );
+  async underFence(): Promise<void> {
+    await schemaUnchanged(this.migration);
+    await copyTables(this.migration);
+    await finishTarget(this.migration);
+  }
 }
 
 /** Large objects, indexes, constraints, materialized views, sequences, statistics. */

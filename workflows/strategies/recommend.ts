@@ -25,6 +25,8 @@ const smallBytes = 100 * gigabyte;
 /** Copy, indexes, validation and ANALYZE together, on modest hardware: 30 MB/s end to end. A rehearsal replaces this guess. */
 const cautiousBytesPerSecond = 30_000_000;
 const fixedMs = 30_000;
+const withoutSlots =
+  'logical replication is not possible on the source: copied live and brought up in passes, only the last of which and the comparison of every row need the freeze';
 
 /** What the facts speak for. Never decides: the plan does. */
 export function recommendStrategy(facts: StrategyFacts): Recommendation {
@@ -40,7 +42,10 @@ export function recommendStrategy(facts: StrategyFacts): Recommendation {
   const { acceptableDowntimeMs } = facts;
   if (acceptableDowntimeMs === undefined) {
     reasons.push('the plan does not say how much downtime is acceptable');
-    return { recommended: facts.databaseBytes < smallBytes ? 'big-bang' : 'cdc', reasons, estimatedFreezeMs };
+    if (facts.databaseBytes < smallBytes) return { recommended: 'big-bang', reasons, estimatedFreezeMs };
+    if (facts.logicalReplicationPossible) return { recommended: 'cdc', reasons, estimatedFreezeMs };
+    reasons.push(withoutSlots);
+    return { recommended: 'incremental', reasons, estimatedFreezeMs };
   }
   if (estimatedFreezeMs <= acceptableDowntimeMs) {
     reasons.push(`that is within the acceptable ${formatDurationMs(acceptableDowntimeMs)}`);
@@ -56,6 +61,6 @@ export function recommendStrategy(facts: StrategyFacts): Recommendation {
       reasons.push(`${facts.tablesWithoutKey} tables have no key, which streaming needs a decision on`);
     return { recommended: 'cdc', reasons, estimatedFreezeMs };
   }
-  reasons.push('logical replication is not possible on the source');
+  reasons.push(withoutSlots);
   return { recommended: 'incremental', reasons, estimatedFreezeMs };
 }

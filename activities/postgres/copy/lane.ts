@@ -1,7 +1,6 @@
 // One lane of the copy: takes the next chunk that nobody has, copies it, notes it, all in one transaction on the target, until
 // none is left. Any number of lanes on any number of workers; whatever dies, a chunk is in once or not at all.
 // Sizes are bytes of the COPY stream; the ledger's estimates are bytes on the source's disk.
-import { Context } from '@temporalio/activity';
 import type { Client } from 'pg';
 import { failure } from '../../errors';
 import { withHeartbeat, type Beat } from '../../heartbeat';
@@ -16,7 +15,7 @@ import { streamRows } from './copy-stream';
 import { readUnderGroup, requireOpenGroup, rewritten } from './group-snapshot';
 import { mergeStaged, stageSql } from './merge';
 import { Rate } from './rate';
-import { endEarlierAttempts, requireNotStopped, withCopySessions } from './sessions';
+import { endEarlierAttempts, namesOfAttempt, requireNotStopped, withCopySessions } from './sessions';
 import { readTuning, type CopyTuning } from './settings';
 import { Throttle } from './throttle';
 import { TuningWatch } from './tuning-watch';
@@ -84,7 +83,7 @@ class Lane {
   async run(): Promise<{ rows: string; bytes: number; chunks: number }> {
     const { scope, lane } = this.input;
     const { signal } = this.beat;
-    const { purpose, earlier } = namesOf(lane);
+    const { purpose, earlier } = namesOfAttempt(`copy lane ${lane}`);
     try {
       await withCopySessions(this.connections, { scope, purpose, signal }, async (source, target) => {
         if (earlier) await endEarlierAttempts(target, earlier);
@@ -200,18 +199,6 @@ class Lane {
 
   private apply({ lanes, maxBytesPerSecond }: CopyTuning): void {
     this.throttle.limit(maxBytesPerSecond / (lanes || 1));
-  }
-}
-
-/** The activity's attempt is part of the name, so that a later attempt can find the sessions of an earlier one. */
-function namesOf(lane: number): { purpose: string; earlier?: string } {
-  const plain = `copy lane ${lane}`;
-  try {
-    const { activityId, attempt } = Context.current().info;
-    const activity = `${plain} (${activityId.slice(0, 16)}.`;
-    return { purpose: `${activity}${attempt})`, ...(attempt > 1 ? { earlier: activity } : {}) };
-  } catch {
-    return { purpose: plain };
   }
 }
 

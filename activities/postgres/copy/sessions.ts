@@ -1,6 +1,7 @@
 // The sessions a copy runs in: set up so that nothing fires on the target, marked by a lock so that every last one can be found
 // and ended, and known to be gone before anybody undoes their work.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
 import type { Client, ClientBase } from 'pg';
 import { failure } from '../../errors';
 import type { ConnectionReference } from '../../../plan/reference';
@@ -82,6 +83,17 @@ export async function endEarlierAttempts(target: ClientBase, purposePrefix: stri
     );
     if (!rowCount || Date.now() > deadline) return;
     await sleep(pollMs);
+  }
+}
+
+/** What the sessions of a lane are for: the activity's attempt is part of the name, so that a later attempt can find those of an earlier one. */
+export function namesOfAttempt(plain: string): { purpose: string; earlier?: string } {
+  try {
+    const { activityId, attempt } = Context.current().info;
+    const activity = `${plain} (${activityId.slice(0, 16)}.`;
+    return { purpose: `${activity}${attempt})`, ...(attempt > 1 ? { earlier: activity } : {}) };
+  } catch {
+    return { purpose: plain };
   }
 }
 

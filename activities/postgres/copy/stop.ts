@@ -4,6 +4,7 @@ import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresDependencies } from '../../dependencies';
 import { quoteQualified } from '../identifier';
+import { forgetPassesSql } from '../incremental/ledger';
 import { ownsLedger } from '../ledger';
 import { ledgerSchema, type PostgresScope } from '../scope';
 import { copyLedgerExists } from './chunk-ledger';
@@ -74,6 +75,7 @@ export function createStopActivities({ connections }: PostgresDependencies) {
           await target.query(`delete from ${ledgerSchema}.setting where key in ('planned', 'summarizedAt')`);
           // What was compared before is a proof of nothing now.
           await target.query(`drop table if exists ${ledgerSchema}.digest`);
+          await target.query(forgetPassesSql);
           await target.query('commit');
           return { tables: rows.length };
         }),

@@ -29,6 +29,8 @@ export interface CompareTablesInput {
   lanes: number;
   /** One validation: the same attempt goes on where it was killed, another one reads everything anew. */
   attempt: string;
+  /** false: unequal tables are not taken apart down to their keys; for a comparison of moving data, of which only the time counts. */
+  takeApart?: boolean;
 }
 
 export interface ComparedTables {
@@ -51,7 +53,13 @@ export function createDigestActivities(dependencies: PostgresDependencies) {
      * What differs or could not be read is in the records; that is a result, not an error.
      * @throws SourceUnavailable, TargetUnavailable (retryable; goes on from what was read); TargetConflict when the ledger is gone
      */
-    async compareTables({ scope, checksum, lanes, attempt }: CompareTablesInput): Promise<ComparedTables> {
+    async compareTables({
+      scope,
+      checksum,
+      lanes,
+      attempt,
+      takeApart = true,
+    }: CompareTablesInput): Promise<ComparedTables> {
       const started = Date.now();
       return withHeartbeat({ tablesDone: 0, tablesTotal: 0, bytesDone: 0, bytesTotal: 0 }, (beat) => {
         const session = { purpose: 'compare tables', signal: beat.signal, settings: { ...valueSettings } };
@@ -91,7 +99,7 @@ export function createDigestActivities(dependencies: PostgresDependencies) {
             });
             const verdicts = judge(await readTotals(target, attempt));
             const details = new Map<string, string[]>();
-            for (const { verdict, relation } of toTakeApart(verdicts, relations.source)) {
+            for (const { verdict, relation } of takeApart ? toTakeApart(verdicts, relations.source) : []) {
               try {
                 const rows = Math.max(Number(verdict.sourceRows ?? 0), Number(verdict.targetRows ?? 0));
                 details.set(identityOf(verdict), await findDifferences(source, target, relation, rows, hash));

@@ -81,7 +81,7 @@ export function rowHash(relation: Relation, hash: Hash): string {
 }
 
 /** Bytes are hashed by themselves: as text they would be twice as long, and too long from half a gigabyte on. */
-function rowText({ columns }: Relation, hash: Hash): string {
+export function rowText({ columns }: Relation, hash: Hash): string {
   const fields = columns.map(({ name, type }) => {
     const column = quoteIdentifier(name);
     if (type !== 'bytea') return column;

@@ -148,7 +148,8 @@ join pg_operator o on o.oid = ao.amopopr
 join pg_namespace opn on opn.oid = o.oprnamespace
 where i.indisunique and opn.nspname <> 'pg_catalog'`;
 
-async function readEquality(client: ClientBase): Promise<Map<string, string>> {
+/** Of columns of unique indexes (see `columnIdentity`), the operator where it is not that of pg_catalog. */
+export async function readEquality(client: ClientBase): Promise<Map<string, string>> {
   const { rows } =
     await client.query<Record<'schema' | 'name' | 'column' | 'operator_schema' | 'operator', string>>(equalitySql);
   return new Map(
@@ -159,6 +160,6 @@ async function readEquality(client: ClientBase): Promise<Map<string, string>> {
   );
 }
 
-function columnIdentity({ schema, name }: { schema: string; name: string }, column: string): string {
+export function columnIdentity({ schema, name }: { schema: string; name: string }, column: string): string {
   return JSON.stringify([schema, name, column]);
 }

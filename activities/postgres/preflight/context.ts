@@ -1,6 +1,7 @@
 // What the checks look with: one read-only session on each side with time limits, and the facts that several of them need,
 // read once. A side that cannot be reached has no session, and says why.
 import type { Client, QueryResultRow } from 'pg';
+import type { IncrementalSettings } from '../../../plan/incremental';
 import type { Afterwards, CdcSettings, RollbackTriggers, Snapshot, Validation } from '../../../plan/postgres';
 import type { ConnectionReference } from '../../../plan/reference';
 import type { Rehearsal } from '../../../plan/rehearsal';
@@ -28,6 +29,8 @@ export interface PreflightInput {
   cdc?: CdcSettings;
   /** For the strategy `cdc`; without it, that the way back is streamed. */
   reverseReplication?: boolean;
+  /** For the strategy `incremental`; without it the plan's defaults. */
+  incremental?: IncrementalSettings;
 }
 
 export type CheckedSide = 'source' | 'target';

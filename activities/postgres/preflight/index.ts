@@ -1,5 +1,5 @@
 // Preflight: everything that would stop the migration or damage something later is looked for now, without changing anything.
-// A new family of checks is a file beside this one and a line in `families`; what CDC alone needs is in `replicationChecks`.
+// A new family of checks is a file beside this one and a line in `families`; what CDC alone needs is in `replicationChecks`, and what passes need in `passChecks`.
 import type { Check } from '../../../journal/types';
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
@@ -19,6 +19,7 @@ import { fenceChecks } from './fence';
 import { keyChecks } from './keys';
 import { lockChecks } from './locks';
 import { objectChecks } from './objects';
+import { makesPasses, passChecks } from './passes';
 import { privilegeChecks } from './privileges';
 import { rehearsalChecks } from './rehearsal';
 import { replicationChecks } from './replication';
@@ -56,11 +57,12 @@ const families: PreflightCheck[][] = [
 
 /** Names of all checks of all strategies, as waivers use them. */
 export const preflightCheckNames: readonly string[] = [
-  ...families.flat(),
-  ...afterwardsChecks,
-  ...replicationChecks,
-  ...dualWriteChecks,
-].map(({ name }) => name);
+  ...new Set(
+    [...families.flat(), ...afterwardsChecks, ...replicationChecks, ...dualWriteChecks, ...passChecks].map(
+      ({ name }) => name,
+    ),
+  ),
+];
 
 export function createPreflightActivities(dependencies: PostgresDependencies) {
   return {
@@ -80,6 +82,7 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
             ...afterwardsChecksFor(context),
             ...(streams(context) ? replicationChecks : []),
             ...(writesToBoth(context) ? dualWriteChecks : []),
+            ...(makesPasses(context) ? passChecks : []),
           ];
           const checks = await runChecks(battery, context, input.waivers);
           const facts = await gatherFacts(context);

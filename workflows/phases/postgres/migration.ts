@@ -1,5 +1,6 @@
 // What the phases of one PostgreSQL migration share: the plan, the runbook, and what earlier phases found.
 import type { ArtifactReference } from '../../../activities/artifacts/store';
+import type { ComparedTables } from '../../../activities/postgres/digest';
 import type { PostgresScope } from '../../../activities/postgres/scope';
 import type { FenceRaised, FormerAccess } from '../../../activities/postgres/fence';
 import type { MigrationFacts } from '../../../activities/postgres/preflight';
@@ -30,4 +31,6 @@ export interface PostgresMigration extends Migration {
   maxBytesPerSecond: number;
   /** Every row is on the target. */
   copied?: boolean;
+  /** Brings over rows that differ under the fence; says whether it did, so that everything is compared again. */
+  repairRows?: (compared: ComparedTables) => Promise<boolean>;
 }

@@ -63,6 +63,7 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
     afterwards: plan.afterwards,
     retire: plan.retire,
     ...(plan.strategy === 'cdc' ? { cdc: plan.cdc, reverseReplication: plan.reverseReplication } : {}),
+    ...(plan.strategy === 'incremental' ? { incremental: plan.incremental } : {}),
   });
   if (plan.application) {
     checks.push(

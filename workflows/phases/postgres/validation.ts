@@ -130,9 +130,9 @@ export async function checkTarget(migration: PostgresMigration, downtime: boolea
 
 /**
  * A crash of the target empties unlogged tables; the ledger knows, and a lane copies them again. That may happen between the lane and the
- * comparison, or during it: then both are done once more.
+ * comparison, or during it: then both are done once more. A strategy may have a repair of its own; what it repaired is not verified either.
  */
-async function compareRows({ plan, scope }: PostgresMigration, nextAttempt: () => string) {
+async function compareRows({ plan, scope, repairRows }: PostgresMigration, nextAttempt: () => string) {
   const repair = () => run('long', 'Copy again what a crash of the target has emptied').copyLane({ scope, lane: 0 });
   await repair();
   for (;;) {
@@ -142,7 +142,8 @@ async function compareRows({ plan, scope }: PostgresMigration, nextAttempt: () =
       lanes: plan.copy.lanes,
       attempt: nextAttempt(),
     });
-    if (compared.unequal === 0 || (await repair()).chunks === 0) return compared;
+    if (compared.unequal === 0) return compared;
+    if ((await repair()).chunks === 0 && !(await repairRows?.(compared))) return compared;
   }
 }
 

@@ -4,6 +4,8 @@ import { formatDurationMs } from '../../../../plan/duration';
 import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { megabytes } from '../preflight';
+import { requireSameSchema } from '../schema-unchanged';
+import { shutTarget } from '../shut-target';
 import { copyInGroups } from './copy-groups';
 import { dismissGuardian, startGuardian } from './guardian';
 import { doesWithoutTarget } from '../way-back';
@@ -11,7 +13,7 @@ import type { CdcMigration } from './migration';
 
 export async function startStreaming(migration: CdcMigration): Promise<void> {
   await rememberSchema(migration);
-  await shutTarget(migration);
+  migration.access.target = await shutTarget(migration, ['streams']);
   await copyLive(migration);
   await follow(migration);
 }
@@ -27,14 +29,7 @@ async function rememberSchema(migration: CdcMigration): Promise<void> {
         scope,
         side: 'source',
       });
-      const { changes } = await run('long', 'Has the schema changed since it was read').compareSchemaWithDump({
-        scope,
-        catalog: needed(migration.catalog, 'catalog'),
-      });
-      if (changes.length > 0)
-        throw new Error(
-          `the schema of the source has changed since it was read: ${changes.slice(0, 10).join('; ')}. Undo the change and retry, or roll back and begin anew`,
-        );
+      await requireSameSchema(migration);
       migration.fingerprints.source = artifact;
       return objects;
     },
@@ -51,46 +46,6 @@ async function rememberSchema(migration: CdcMigration): Promise<void> {
 export async function guardDdl({ scope }: CdcMigration, on: boolean): Promise<string> {
   await run(on ? 'quick' : 'quickUndo', 'Event trigger against DDL').guardDdl({ scope, on });
   return on ? 'an event trigger refuses them' : 'the event trigger is gone';
-}
-
-/** Nobody but the streams writes to the side that follows. */
-async function shutTarget(migration: CdcMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
-  const { application } = plan;
-  if (application) {
-    await runbook.step(
-      'target-health',
-      'Ask the application whether it can reach the target',
-      () => run('application', 'POST /admin/target-health-check').checkTargetHealth({ application }),
-      { skippable: true, describe: () => 'healthy' },
-    );
-  }
-  const side = 'target' as const;
-  migration.access.target = await runbook.step(
-    'inspect-target-access',
-    'Record who may connect to the target now',
-    () => run('brisk', 'Record access to the target before the fence').inspectAccess({ scope, side }),
-    { describe: ({ connectionLimit, mechanism }) => `connection limit ${connectionLimit}, fence by ${mechanism}` },
-  );
-  const former = needed(migration.access.target, 'access to the target');
-  await runbook.step(
-    'shut-target',
-    'Raise the fence on the target until it is switched to',
-    () => run('brisk', 'Raise the fence on the target').raiseFence({ scope, side, former }),
-    {
-      undoTitle: 'Lower the fence on the target',
-      undoNeeds: ['streams'],
-      undo: async () => {
-        // Behind the fence: who comes in once it is lowered must not find the copy and write to what is about to go.
-        const inventory = needed(migration.inventory, 'inventory');
-        await run('undo', 'Clear the target behind the fence').clearTarget({ scope, inventory });
-        const { lowered } = await run('quickUndo', 'Lower the fence on the target').lowerFence({ scope, side, former });
-        return lowered ? 'empty, and open again' : 'empty; the fence was not up';
-      },
-      describe: ({ endedSessions, holes }) =>
-        `${endedSessions} sessions ended${holes.length > 0 ? `; not kept out: ${holes.join(', ')}` : ''}`,
-    },
-  );
 }
 
 async function copyLive(migration: CdcMigration): Promise<void> {
