@@ -409,7 +409,6 @@ describe('a migration by CDC', () => {
           expect(steps.filter(({ state }) => state === 'skipped').map(({ id }) => id)).toEqual([
             'remove-streams',
             'back-inspect-access',
-            'clean-up',
           ]);
         }),
       240_000,
