@@ -333,7 +333,7 @@ export interface Journal {
     breaches: string[];
   };
   /** After the point of no return: what going back would lose, as last measured; `writes` is missing where the target could not be asked. */
-  loss?: { writes?: string; words: string; measuredAt: string; detail: string[] };
+  loss?: { writes?: string; words: string; measuredAt: string; detail: string[]; acceptedAt?: string };
   artifacts: { name: string; url: string; sha256: string; bytes: number }[];
   left: CreatedObject[];
 }

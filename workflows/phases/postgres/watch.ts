@@ -48,7 +48,6 @@ export async function retainSource(migration: PostgresMigration): Promise<boolea
     run('quickUndo', 'Lower the fence on the source').lowerFence({
       scope,
       side: 'source',
-      former: needed(migration.sourceAccess, 'access'),
     }),
   );
   return false;
