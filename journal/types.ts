@@ -515,7 +515,7 @@ export interface Journal {
   /** What the plan had done with the source at the end, from the moment that it was begun: there may be nothing to go back to. */
   sourceRetired?: 'dropped' | 'by-command';
   /** After the point of no return: what going back would lose, as last measured; `writes` is missing where the target could not be asked. */
-  loss?: { writes?: string; words: string; measuredAt: string; detail: string[] };
+  loss?: { writes?: string; words: string; measuredAt: string; detail: string[]; acceptedAt?: string };
   /** The final backup of the source, where it is no file among `artifacts`. */
   backup?: BackupRecord;
   artifacts: { name: string; url: string; sha256: string; bytes: number }[];

@@ -25,8 +25,6 @@ const profiles = {
   long: { startToCloseTimeout: '30d', heartbeatTimeout: '15s', retry: patient, cancellationType },
   /** Seconds, inside the write freeze: heartbeats, so that a dead worker costs ten seconds of it and not sixty. */
   brisk: { startToCloseTimeout: '60s', heartbeatTimeout: '10s', retry: patient, cancellationType },
-  /** What the runbook itself comes back to, or a person waits for: tried for half a minute. Heartbeats. */
-  look: { startToCloseTimeout: '1h', heartbeatTimeout: '15s', retry: brief, cancellationType },
   /** On a side that is known to be away: one more try, and it is left out. */
   glance: {
     startToCloseTimeout: '1h',
@@ -34,13 +32,11 @@ const profiles = {
     retry: { ...brief, maximumAttempts: 2 },
     cancellationType,
   },
-  /** As `look`, without heartbeats. */
-  quickLook: { startToCloseTimeout: '60s', retry: brief, cancellationType },
   /** Calls of the application's endpoints. */
   application: { startToCloseTimeout: '2m', heartbeatTimeout: '10s', retry: brief, cancellationType },
-  /** Compensations: tried for a while, then the other compensations get their turn and the runbook comes back to it. */
+  /** Compensations, and looks that their step or a person repeats: tried for half a minute, then the others get their turn and the runbook comes back to it. */
   undo: { startToCloseTimeout: '1h', heartbeatTimeout: '15s', retry: brief, cancellationType },
-  /** Compensations that take seconds and do not heartbeat. */
+  /** As `undo`, for what takes seconds and does not heartbeat. */
   quickUndo: { startToCloseTimeout: '60s', retry: brief, cancellationType },
 } satisfies Record<string, ActivityOptions>;
 

@@ -153,7 +153,7 @@ export class PostgresConnections {
   /** Has so many sessions of this worker wait for who asks for one that was opened `ahead`; a server that has no room for them keeps nothing from going on. */
   async openAhead(reference: ConnectionReference, side: Side, count: number): Promise<void> {
     const config = await this.parsed(reference);
-    const key = JSON.stringify(config);
+    const key = keyOf(config);
     const opening = Array.from({ length: Math.max(0, count - this.waiting.count(key)) }, async () =>
       this.waiting.add(key, await this.connect(reference, config, { side, purpose: waitingPurpose })),
     );
@@ -162,23 +162,20 @@ export class PostgresConnections {
 
   /** For who comes to an end: those of this worker go at once, those of another by themselves. */
   async endWaiting(reference: ConnectionReference): Promise<void> {
-    await this.waiting.end(JSON.stringify(await this.parsed(reference)));
+    await this.waiting.end(keyOf(await this.parsed(reference)));
   }
 
   private async takeWaiting(config: ClientConfig, { purpose, settings }: SessionOptions): Promise<Client | undefined> {
     const wanted = { application_name: `${applicationNamePrefix} ${purpose}`, ...settings };
-    const sql = Object.entries(wanted).map(
+    const set = Object.entries(wanted).map(
       ([name, value]) => `pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`,
     );
+    const setting: QueryConfig & { query_timeout: number } = { text: `select ${set.join(', ')}`, query_timeout: 500 };
     for (;;) {
-      const client = this.waiting.take(JSON.stringify(config));
+      const client = this.waiting.take(keyOf(config));
       if (!client) return undefined;
       try {
-        const usable: QueryConfig & { query_timeout: number } = {
-          text: `select ${sql.join(', ')}`,
-          query_timeout: 500,
-        };
-        await client.query(usable);
+        await client.query(setting);
         return client;
       } catch {
         // Lost while it waited.
@@ -278,6 +275,11 @@ export class PostgresConnections {
       );
     }
   }
+}
+
+/** Sessions of one key are alike but for their name and settings. Holds the password: for maps of this process alone. */
+function keyOf(config: ClientConfig): string {
+  return JSON.stringify(config);
 }
 
 function destroy(client: Client): void {

@@ -24,13 +24,13 @@ export class WaitingSessions {
   }
 
   take(key: string): Client | undefined {
-    const there = this.waiting.get(key) ?? new Map<Client, NodeJS.Timeout>();
-    for (const [client, timer] of there) {
-      clearTimeout(timer);
-      there.delete(client);
-      return client;
-    }
-    return undefined;
+    const there = this.waiting.get(key);
+    const [first] = there ?? [];
+    if (!there || !first) return undefined;
+    const [client, timer] = first;
+    clearTimeout(timer);
+    there.delete(client);
+    return client;
   }
 
   /** Ends those that nobody will take. */

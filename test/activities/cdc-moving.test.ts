@@ -132,14 +132,10 @@ describe('while an application writes', () => {
       outcome: 'skipped',
       differences: ['public.cache: no stream carries it, it is copied under the fence'],
     });
+    expect(tables.find(({ table }) => table === 'public.parts_1')?.equal).toBe(true);
     expect(pending === undefined).toBe(undecided === 0);
     const left = record.get('rows that moved all the time')?.differences ?? [];
-    // Rows of these are written all the time; on a slow machine those of the parts never stand still between two looks.
-    expect(left.filter((line) => !/^public\.(bag|flips|visits|staging|parts_[12]): /.test(line))).toEqual([]);
-    const isLeft = (name: string): boolean => left.some((line) => line.startsWith(`${name}: `));
-    expect(tables.filter(({ table, equal }) => equal !== true && table !== 'public.cache' && !isLeft(table))).toEqual(
-      [],
-    );
+    expect(left.filter((line) => !/^public\.(bag|flips|visits|staging): /.test(line))).toEqual([]);
   });
 
   it('names by key every row that is wrong and stands still', async () => {

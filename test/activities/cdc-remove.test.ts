@@ -168,6 +168,8 @@ it('a role that is no superuser but owns the database follows, turns the streams
   expect(await active(target, stream.name)).toBe(true);
   expect((await activities.dropLeg({ scope, leg: 0 })).dropped).toHaveLength(10);
   expect((await activities.removeStreams({ scope })).left).toEqual([]);
-  expect((await left(rig)).filter((thing) => !thing.startsWith('fence '))).toEqual([]);
+  for (const side of ['source', 'target'] as const)
+    expect(await fence.lowerFence({ scope, side })).toEqual({ lowered: true });
+  expect(await left(rig)).toEqual([]);
   await rig.end();
 });

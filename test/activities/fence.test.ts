@@ -74,7 +74,7 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
       inspect: () => activities.inspectAccess({ scope, side }),
       raise: (former: FormerAccess) => activities.raiseFence({ scope, side, former }),
       prove: (former: FormerAccess) => activities.proveSilence({ scope, side, former }),
-      lower: (former: FormerAccess) => activities.lowerFence({ scope, side, former }),
+      lower: () => activities.lowerFence({ scope, side }),
       up: () => activities.fenceIsUp({ scope, side }),
     };
   }
@@ -104,10 +104,10 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     const found = await access();
     await raise(remembered);
     const stalled = jest.spyOn(Date, 'now').mockReturnValueOnce(Date.now() - 60_000);
-    expect(await lower(remembered)).toEqual({ lowered: false });
+    expect(await lower()).toEqual({ lowered: false });
     stalled.mockRestore();
     expect(await up()).toMatchObject({ up: true });
-    expect(await lower(remembered)).toEqual({ lowered: true });
+    expect(await lower()).toEqual({ lowered: true });
     expect(await access()).toEqual(found);
   });
 
@@ -129,7 +129,7 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     expect(proof.evidence.join('\n')).toMatch(
       /no session of anybody else.*\n.*no open writing[^]*3 login roles are refused: connection limit 0[^]*marker at/,
     );
-    expect(await fence().lower(former)).toEqual({ lowered: true });
+    expect(await fence().lower()).toEqual({ lowered: true });
     expect(await stateOf(await enter(database, 'app'))).toBe('open');
   });
 
@@ -159,9 +159,9 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     await fence().raise(former);
     expect(await access()).toMatchObject({ datconnlimit: 0 });
     expect(await fence().up()).toMatchObject({ up: true, migration: "it's-to-18" });
-    expect(await fence().lower(former)).toEqual({ lowered: true });
+    expect(await fence().lower()).toEqual({ lowered: true });
     expect(await access()).toEqual(before);
-    expect(await fence().lower(former)).toEqual({ lowered: false });
+    expect(await fence().lower()).toEqual({ lowered: false });
     expect(await fence().up()).toEqual({ up: false });
   });
 
@@ -171,14 +171,14 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     expect(await fence().inspect()).toEqual(former);
     const again = await fence().raise(former);
     expect(again.endedSessions).toBe(0);
-    await fence().lower(former);
+    await fence().lower();
   });
 
   it('finishes what a worker left half-way: mark and limit are there, the sessions not yet ended', async () => {
     const writer = await enter(database, 'app');
     const former = await fence().inspect();
     const { raisedAt } = await fence().raise(former);
-    await fence().lower(former);
+    await fence().lower();
     const late = await enter(database, 'app');
     for (const statement of raisingSql({ migration: "it's-to-18", raisedAt, former })) await admin.query(statement);
     expect([await stateOf(writer), await stateOf(late)]).toEqual(['ended', 'open']);
@@ -196,7 +196,7 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     await asleep.query(`select pg_advisory_xact_lock(hashtextextended('cutover fence', 0))`);
     const mark = { migration: "it's-to-18", raisedAt: new Date().toISOString(), former };
     for (const statement of raisingSql(mark)) await asleep.query(statement);
-    expect(await fence().lower(former)).toEqual({ lowered: false });
+    expect(await fence().lower()).toEqual({ lowered: false });
     await expect(asleep.query('commit')).rejects.toThrow();
     expect(await fence().up()).toEqual({ up: false });
     expect(await fence().inspect()).toEqual(former);
@@ -231,7 +231,7 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     other.scope.migration = 'another';
     expect(await typeOf(other.inspect())).toBe('TargetConflict');
     expect(await typeOf(other.raise(former))).toBe('TargetConflict');
-    expect(await other.lower(former)).toEqual({ lowered: false });
+    expect(await other.lower()).toEqual({ lowered: false });
     for (const statement of loweringSql(former)) await admin.query(statement);
     expect(await fence().up()).toEqual({ up: false });
   });
@@ -301,7 +301,7 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
     await activities.proveSilence({ scope, side, former, since: counters });
     storm = false;
     await Promise.all(writers);
-    await fence().lower(former);
+    await fence().lower();
   });
 
   describe('by an owner who is no superuser', () => {
@@ -332,9 +332,9 @@ describe.each([15, 18] as const)('the fence on PostgreSQL %i', (major) => {
       const { evidence } = await fence('owner').prove(former);
       expect(evidence).toContain('new sessions of 2 login roles are refused: no CONNECT privilege');
       await fence('owner').raise(former);
-      expect(await fence('owner').lower(former)).toEqual({ lowered: true });
+      expect(await fence('owner').lower()).toEqual({ lowered: true });
       expect(await access()).toEqual(before);
-      expect(await fence('owner').lower(former)).toEqual({ lowered: false });
+      expect(await fence('owner').lower()).toEqual({ lowered: false });
     });
 
     it('says which grant it needs to end sessions', async () => {

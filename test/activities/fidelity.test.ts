@@ -179,7 +179,7 @@ it.each(['connection-limit', 'revoke-connect'] as const)(
       await expect(fidelity.compareFidelity({ scope, accept: [] })).resolves.toMatchObject({ differences: [] });
       await expect(schema.compareSchemaWithDump({ scope, catalog })).resolves.toEqual({ changes: [] });
     } finally {
-      await fence.lowerFence({ scope, side, former });
+      await fence.lowerFence({ scope, side });
     }
     await expect(fidelity.compareFidelity({ scope, accept: [] })).resolves.toMatchObject({ differences: [] });
   },

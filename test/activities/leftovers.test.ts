@@ -103,7 +103,7 @@ it('a fence that is meant to stay is kept, one that is not is left behind, and o
     (await look(kept)).find(({ kind, where }) => kind === 'fence' && where === 'source');
   expect(await state({ sourceFence: true })).toMatchObject({ state: 'kept', name: 'shop' });
   expect(await state({})).toMatchObject({ state: 'present', why: 'new sessions are still refused' });
-  await fence.lowerFence({ scope, side: 'source', former });
+  await fence.lowerFence({ scope, side: 'source' });
   expect(await state({ sourceFence: true })).toMatchObject({
     state: 'gone',
     why: 'it was meant to stay, but somebody has lowered it',

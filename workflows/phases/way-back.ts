@@ -46,6 +46,7 @@ export class WayBack {
       const { loss } = runbook.journal;
       if (loss && words?.trim() === loss.words && runbook.now().getTime() - Date.parse(loss.measuredAt) < freshMs) {
         runbook.ending = true;
+        loss.acceptedAt = runbook.now().toISOString();
         runbook.interrupt('way-back', `rollback asked for by ${by}: ${reason}; accepted to ${loss.words}`);
         return;
       }

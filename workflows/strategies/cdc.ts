@@ -16,9 +16,9 @@ import type { PostgresMigration } from '../phases/postgres/migration';
 import { prepareTarget } from '../phases/postgres/prepare';
 import { giveTargetBack } from '../phases/postgres/rehearsed';
 import { retainSource } from '../phases/postgres/retire';
-import { goBack, onTarget } from '../phases/postgres/way-back';
+import { goBack, onTarget, type OnTarget } from '../phases/postgres/way-back';
 import type { WayBack } from '../phases/way-back';
-import { Interrupted, type StepOptions } from '../runbook';
+import { Interrupted } from '../runbook';
 
 /** Automatic gates give up after so many hand-overs that ran out of time; people may go on as long as they like. */
 const automaticAttempts = 3;
@@ -168,7 +168,7 @@ export class Cdc {
   }
 
   /** @param options of the step, where the target may be away: the source has been cleaned when that is found */
-  private async endStreams(options: Pick<StepOptions<unknown>, 'skippable' | 'leftOutOn'> = {}): Promise<void> {
+  private async endStreams(options: OnTarget = {}): Promise<void> {
     const { migration } = this;
     migration.following = false;
     const removed = await migration.runbook.step(

@@ -9,6 +9,7 @@ import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import { applicationNamePrefix } from '../connection';
+import { requireNotGivenUp } from '../given-up';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../identifier';
 import { ledgerSchema, type PostgresScope } from '../scope';
 import { markerSchemaComment } from '../stream/marker';
@@ -50,7 +51,13 @@ export function createGuardActivities({ connections }: PostgresDependencies) {
             await inTransaction(source, async () => {
               if (!on) return lower(source, scope.migration);
               await raise(source, scope.migration);
-              requireInTime(startedAt);
+              // Woken when the migration is over, nobody would take it away again.
+              requireNotGivenUp(
+                startedAt,
+                raiseWithinMs,
+                'The guard against changes of the schema was not up',
+                'source',
+              );
             });
             return { on };
           },
@@ -58,15 +65,6 @@ export function createGuardActivities({ connections }: PostgresDependencies) {
       );
     },
   };
-}
-
-/** Given up by then, it may wake when the migration is over: nobody would take the guard away again. */
-function requireInTime(startedAt: number): void {
-  if (Date.now() - startedAt < raiseWithinMs) return;
-  throw failure(
-    'NotReadyYet',
-    'The guard against changes of the schema was not up in time. It is tried again by itself.',
-  );
 }
 
 async function raise(source: Client, migration: string): Promise<void> {

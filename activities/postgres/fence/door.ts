@@ -3,6 +3,7 @@
 import type { Client } from 'pg';
 import { failure } from '../../errors';
 import type { Side } from '../errors';
+import { requireNotGivenUp } from '../given-up';
 import { awaitNoPrepared } from './sessions';
 import {
   barrierStands,
@@ -38,7 +39,8 @@ export async function closeDoor(
   if (there) return there;
   await awaitNoPrepared(session, owner.side, preparedWaitMs, signal);
   return serialized(session, async () => {
-    const { now, mark: existing } = requireOurAccess(await readAccess(session, owner.side), owner);
+    const { now, mark: found } = await readAccess(session, owner.side);
+    const existing = requireOurs(found, owner);
     if (existing) return existing;
     // As it is now, since the memory may be days old; shut without a mark of ours, it was taken away by halves, and the memory is right.
     const mark = {
@@ -49,7 +51,7 @@ export async function closeDoor(
     await session.query(raisingSql(mark).join(';\n'));
     // Up to the commit this session is there for `lowerFence` to end; one that begins after it is too late here.
     signal.throwIfAborted();
-    requireInTime(startedAt, owner);
+    requireNotGivenUp(startedAt, closeWithinMs, `The fence on the ${owner.side} was not raised`, owner.side);
     return mark;
   });
 }
@@ -65,11 +67,6 @@ export async function serialized<Result>(session: Client, work: () => Promise<Re
     await session.query('rollback').catch(() => undefined);
     throw error;
   }
-}
-
-function requireOurAccess<Access extends { mark?: FenceMark }>(access: Access, owner: FenceOwner): Access {
-  requireOurs(access.mark, owner);
-  return access;
 }
 
 /** By the clock of the server, `agoMs` ago: ISO 8601. Workers' clocks may differ. */
@@ -103,14 +100,5 @@ export async function requireFence(session: Client, { migration, side }: FenceOw
   throw failure(
     'PreconditionFailed',
     `Nothing was carried to or from the ${side}, and no stream was turned: its fence is not up, so it may be in use. Start the cutover again.`,
-  );
-}
-
-function requireInTime(startedAt: number, { side }: FenceOwner): void {
-  const ms = Date.now() - startedAt;
-  if (ms <= closeWithinMs) return;
-  throw failure(
-    'NotReadyYet',
-    `The fence on the ${side} was not raised within ${closeWithinMs} ms but after ${ms} ms, and may have been given up meanwhile: nothing was changed. It is tried again by itself; look at the locks on the ${side} when that lasts.`,
   );
 }

@@ -113,7 +113,7 @@ export function createFenceActivities({ connections }: PostgresDependencies) {
       }),
 
     /** Puts back exactly what was before; when our fence is not up, only ends attempts to raise it that are still there. @throws SourceUnavailable, TargetUnavailable (retryable) */
-    lowerFence: (request: FenceRequest & { former: FormerAccess }): Promise<{ lowered: boolean }> => {
+    lowerFence: (request: FenceRequest): Promise<{ lowered: boolean }> => {
       const startedAt = Date.now();
       return within(request, 'fence removal', async (session, signal) => {
         await endRaisers(session, request.side, sessionsWaitMs, signal);

@@ -86,7 +86,7 @@ export function createOrphanActivities(dependencies: PostgresDependencies) {
         for (const side of lowerFences ? (['source', 'target'] as const) : []) {
           const mark = await onSide(databases, side, signal, readMark);
           if (mark?.migration !== migration) continue;
-          if ((await lowerFence({ scope, side, former: mark.former })).lowered) removed.push(fenceWords(mark, side));
+          if ((await lowerFence({ scope, side })).lowered) removed.push(fenceWords(mark, side));
         }
         return { removed, left };
       }),

@@ -25,10 +25,9 @@ export async function rehearse(
   const trial = trialStream(scope.migration, leg + 1);
   const which = { key: migrationKey(scope.migration), suffix: 'try[0-9]+' };
   await dropObjects(sides, which, signal);
-  const trying = await Promise.allSettled([tried(connections, scope, leg, sides, trial, signal)]);
+  const [outcome] = await Promise.allSettled([tried(connections, scope, leg, sides, trial, signal)]);
   const { left } = await dropObjects(sides, which, signal);
   await letLauncherRest(sides, trial, signal);
-  const [outcome] = trying;
   if (outcome.status === 'rejected') throw outcome.reason;
   if (left.length > 0) {
     throw failure(

@@ -1,18 +1,14 @@
 // What a PostgreSQL migration brings to its ending: the ledger goes, and both sides are looked at.
 import { run } from '../../activity-options';
-import type { StepOptions } from '../../runbook';
 import type { Ending } from '../ending';
 import type { PostgresMigration } from './migration';
-import { doesWithoutTarget } from './way-back';
+import { onTarget, type OnTarget } from './way-back';
 
 /**
  * Removes the ledger once nobody needs it: after acceptance, or at the end of going back.
  * @param options of the step, where the target may be away
  */
-export async function cleanUp(
-  { runbook, scope }: PostgresMigration,
-  options: Pick<StepOptions<unknown>, 'skippable' | 'leftOutOn'> = {},
-): Promise<void> {
+export async function cleanUp({ runbook, scope }: PostgresMigration, options: OnTarget = {}): Promise<void> {
   await runbook.step(
     'clean-up',
     'Remove the ledger from the target',
@@ -31,15 +27,15 @@ export function endingOf(
 ): Ending {
   const { scope, runbook } = migration;
   const { sourceRetired } = runbook.journal;
-  const without = doesWithoutTarget(migration);
+  const { leftOutOn } = onTarget(migration);
   return {
     findLeftovers: () =>
-      run(without ? 'glance' : 'long', 'Look for anything left behind').findLeftovers({
+      run(leftOutOn ? 'glance' : 'long', 'Look for anything left behind').findLeftovers({
         scope,
         kept,
         ...(sourceRetired ? { retired: sourceRetired } : {}),
       }),
-    ...(without ? { leftOutOn: 'TargetUnavailable' as const } : {}),
+    ...(leftOutOn ? { leftOutOn } : {}),
     artifacts: 'a backup of this migration',
   };
 }

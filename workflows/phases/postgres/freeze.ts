@@ -90,11 +90,7 @@ export async function fenceSource(migration: PostgresMigration): Promise<void> {
       downtime: true,
       undoTitle: 'Lower the fence on the source',
       undo: async () => {
-        const { lowered } = await run('quickUndo', 'Lower the fence on the source').lowerFence({
-          scope,
-          side,
-          former: access,
-        });
+        const { lowered } = await run('quickUndo', 'Lower the fence on the source').lowerFence({ scope, side });
         return lowered ? 'the source takes writes again' : 'the fence was not up';
       },
       describe: ({ endedSessions, holes }) =>

@@ -118,7 +118,7 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
   const attempt = scratch.children.length + 1;
   const child = `${scope.migration}-rehearsal-${attempt}`;
   const followed = plan.strategy === 'cdc' && plan.reverseReplication;
-  await run('look', 'Guard of the rehearsal').guardRehearsal({ scope, rehearsal: scratch.servers });
+  await run('undo', 'Guard of the rehearsal').guardRehearsal({ scope, rehearsal: scratch.servers });
   const started = runbook.now();
   const record: RehearsalRecord = {
     startedAt: started.toISOString(),

@@ -6,7 +6,6 @@ import type { Journal, RehearsedStep } from '../../../journal/types';
 import { run } from '../../activity-options';
 import type { RehearsalFindings } from '../../messages';
 import { needed } from '../migration';
-import type { CdcMigration } from './cdc/migration';
 import type { PostgresMigration } from './migration';
 
 /** @throws InvalidPlan for whoever starts one by hand: its guard and its scratch databases are the business of the migration that it rehearses */
@@ -73,7 +72,7 @@ function forwardSteps({ steps }: Journal, reachedAt: string | undefined): Rehear
 }
 
 /** After a hand-over back the target is kept as it is, fenced; a scratch target is needed by nobody. */
-export async function giveTargetBack({ runbook, scope, inventory, access }: CdcMigration): Promise<void> {
+export async function giveTargetBack({ runbook, scope, inventory }: PostgresMigration): Promise<void> {
   await runbook.step(
     'give-target-back',
     'Put the scratch target back as it was found',
@@ -85,7 +84,6 @@ export async function giveTargetBack({ runbook, scope, inventory, access }: CdcM
       await run('quickUndo', 'Lower the fence on the scratch target').lowerFence({
         scope,
         side: 'target',
-        former: needed(access.target, 'access to the target'),
       });
       const { removed } = await run('quickUndo', 'Remove created roles').removeRoles({ scope });
       return { dropped: cleared.dropped, roles: removed.length };

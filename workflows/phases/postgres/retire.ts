@@ -17,7 +17,7 @@ export async function retainSource(migration: PostgresMigration): Promise<boolea
   const looks = {
     everyMs: needed(parseDurationMs(plan.afterwards.lookEvery), 'lookEvery'),
     find: () =>
-      run('look', 'Look for anything left behind').findLeftovers({
+      run('undo', 'Look for anything left behind').findLeftovers({
         scope,
         kept: { sourceFence: true, targetFence: false },
       }),
@@ -41,7 +41,6 @@ export async function retainSource(migration: PostgresMigration): Promise<boolea
     run('quickUndo', 'Lower the fence on the source').lowerFence({
       scope,
       side: 'source',
-      former: needed(migration.sourceAccess, 'access'),
     }),
   );
   return false;

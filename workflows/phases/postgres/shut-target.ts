@@ -41,7 +41,7 @@ export async function shutTarget(migration: PostgresMigration, undoNeeds: string
         // Behind the fence: who comes in once it is lowered must not find the copy and write to what is about to go.
         const inventory = needed(migration.inventory, 'inventory');
         await run('undo', 'Clear the target behind the fence').clearTarget({ scope, inventory });
-        const { lowered } = await run('quickUndo', 'Lower the fence on the target').lowerFence({ scope, side, former });
+        const { lowered } = await run('quickUndo', 'Lower the fence on the target').lowerFence({ scope, side });
         return lowered ? 'empty, and open again' : 'empty; the fence was not up';
       },
       describe: ({ endedSessions, holes }) =>

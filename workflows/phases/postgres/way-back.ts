@@ -7,6 +7,7 @@ import { run } from '../../activity-options';
 import { describeFailure, typeOfFailure } from '../../logbook';
 import { beginDowntime, endDowntime } from '../downtime';
 import { needed } from '../migration';
+import type { StepOptions } from '../../runbook';
 import type { Loss } from '../way-back';
 import type { PostgresMigration } from './migration';
 
@@ -14,14 +15,19 @@ import type { PostgresMigration } from './migration';
 export async function measureLoss(migration: PostgresMigration): Promise<Loss> {
   const { runbook } = migration;
   const counted = await count(migration);
-  runbook.journal.loss = { ...counted, measuredAt: runbook.now().toISOString() };
+  const { acceptedAt } = runbook.journal.loss ?? {};
+  runbook.journal.loss = {
+    ...counted,
+    measuredAt: runbook.now().toISOString(),
+    ...(acceptedAt === undefined ? {} : { acceptedAt }),
+  };
   runbook.show();
   return counted;
 }
 
 async function count({ scope, writeMark }: PostgresMigration): Promise<Loss & { writes?: string }> {
   try {
-    const { writes, detail, exact } = await run('quickLook', 'Count what was written since the switch').measureLoss({
+    const { writes, detail, exact } = await run('quickUndo', 'Count what was written since the switch').measureLoss({
       scope,
       mark: needed(writeMark, 'write mark'),
     });
@@ -42,11 +48,15 @@ const away = 'TargetUnavailable';
 
 /** The words were said of a target that cannot be reached: what is to be done there is left out. */
 export function doesWithoutTarget({ runbook: { journal } }: PostgresMigration): boolean {
-  return journal.loss !== undefined && journal.loss.writes === undefined;
+  const { loss } = journal;
+  return loss?.acceptedAt !== undefined && loss.writes === undefined;
 }
 
+/** What a step on a target that may be away is told beside the rest. */
+export type OnTarget = Pick<StepOptions<unknown>, 'skippable' | 'leftOutOn'>;
+
 /** How a step of the way back, after the words, treats a target that is away. */
-export function onTarget(migration: PostgresMigration): { skippable: true; leftOutOn?: typeof away } {
+export function onTarget(migration: PostgresMigration): OnTarget {
   return { skippable: true, ...(doesWithoutTarget(migration) ? { leftOutOn: away } : {}) };
 }
 
@@ -91,13 +101,13 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
       );
       return 'the application answers that it writes no more';
     });
+    let fenced = false;
     await row('source-primary', async () => {
-      const fenced = await fenceTarget(migration);
+      fenced = await fenceTarget(migration);
       await runbook.step('back-lower-fence', 'Lower the fence on the source', () =>
         run('quickUndo', 'Lower the fence on the source').lowerFence({
           scope,
           side: 'source',
-          former: needed(migration.sourceAccess, 'access'),
         }),
       );
       return fenced ? 'the target is fenced, the source takes writes' : `the source takes writes; ${unfenced}`;
@@ -134,9 +144,7 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
       return `${passed} of ${smoke.length} passed`;
     });
     await row('target-preserved', async () =>
-      runbook.journal.notes.some(({ text }) => text === noteUnfenced)
-        ? unfenced
-        : 'its data is untouched and fenced until the cause is known',
+      fenced ? 'its data is untouched and fenced until the cause is known' : unfenced,
     );
     record.endedAt = runbook.now().toISOString();
     record.durationMs = runbook.now().getTime() - started.getTime();
@@ -144,7 +152,6 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
 }
 
 const unfenced = 'the target could not be fenced: nothing may write to it when it comes back';
-const noteUnfenced = `${unfenced}. Its data is as it was left.`;
 
 /** Whether it stands. Left out, or skipped by a person, the source has to be opened all the same: a note says so. */
 async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
@@ -166,7 +173,7 @@ async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
       onTarget(migration),
     ));
   if (!fence) {
-    runbook.note(noteUnfenced);
+    runbook.note(`${unfenced}. Its data is as it was left.`);
     return false;
   }
   await runbook.step('back-loss', 'Count what is left behind on the target', () => measureLoss(migration), {

@@ -124,7 +124,6 @@ async function freeze(migration: CdcMigration, record: HandOverRecord): Promise<
         const { lowered } = await run('quickUndo', `Lower the fence on the ${from}`).lowerFence({
           scope,
           side: from,
-          former,
         });
         return lowered ? `the ${from} takes writes again` : 'the fence was not up';
       },
@@ -212,7 +211,6 @@ async function open(migration: CdcMigration, record: HandOverRecord): Promise<vo
   const { runbook, plan, scope, leg } = migration;
   const { application } = plan;
   const to = writingSide(leg);
-  const former = needed(migration.access[to], `access to the ${to}`);
   runbook.phase('switch');
   const timed = async <Result>(name: string, work: () => Promise<Result>): Promise<Result> => {
     const started = runbook.now().getTime();
@@ -224,7 +222,7 @@ async function open(migration: CdcMigration, record: HandOverRecord): Promise<vo
     runbook.step(
       'open',
       `Open the ${to} for writes`,
-      () => run('brisk', `Lower the fence on the ${to}`).lowerFence({ scope, side: to, former }),
+      () => run('brisk', `Lower the fence on the ${to}`).lowerFence({ scope, side: to }),
       { downtime: true, evenPaused: true, againByItself: true, describe: () => `the ${to} takes writes` },
     ),
   );

@@ -130,7 +130,7 @@ export async function lookUntilReady(migration: CdcMigration): Promise<void> {
     'Look whether a cutover may begin',
     async () => {
       const { scope, leg } = migration;
-      await run('look', 'What would stop the freeze').prepareFreeze({ scope, leg });
+      await run('undo', 'What would stop the freeze').prepareFreeze({ scope, leg });
       const replication = await look(migration);
       const problems = [...replication.problems, ...guardianProblems(migration)];
       if (problems.length > 0)
@@ -156,7 +156,7 @@ function guardianProblems({ guardian, leg }: CdcMigration): string[] {
 async function look(migration: CdcMigration) {
   const { runbook, plan, scope, leg, fingerprints } = migration;
   const { source, target } = fingerprints;
-  const replication = await run('look', 'Look at the streams').observeStreams({
+  const replication = await run('undo', 'Look at the streams').observeStreams({
     scope,
     leg,
     ...(source && target ? { fingerprints: { source, target } } : {}),

@@ -67,47 +67,52 @@ export function requestWayBack(migration: CdcMigration, by: string, reason: stri
  * @throws Interrupted `way-back`, the target in use, when the words were said that accept a loss
  */
 export async function goBackWithoutLoss(migration: CdcMigration, reason: string): Promise<void> {
-  await CancellationScope.nonCancellable(async () => {
-    const { runbook } = migration;
-    const started = runbook.now();
-    migration.turning = true;
-    runbook.goingBack = true;
-    runbook.clearInterruption();
-    runbook.journal.reason = reason;
-    runbook.phase('rolling-back');
-    for (let attempt = 1; switched(migration); attempt += 1) {
-      const mark = runbook.mark();
-      try {
-        await settle(migration);
-        // Where nobody can write already, there is nothing to wait for.
-        if (!isFrozen(migration)) await lookUntilReady(migration);
-        await handOver(migration, reason);
-      } catch (error) {
-        if (!(error instanceof Interrupted)) throw error;
-        if (switched(migration)) {
-          const givenUp = await runbook.unwind(`${error.reason}: the target is open again`, mark);
-          if (givenUp.length > 0) runbook.note(`Given up by a person, look at it by hand: ${givenUp.join('; ')}.`);
-        }
-        runbook.clearInterruption();
-        if (!switched(migration)) break;
-        if (runbook.ending) {
-          migration.turning = false;
-          runbook.goingBack = false;
-          throw error;
-        }
-        if (runbook.rehearsal && attempt >= triesOfRehearsal)
-          throw ApplicationFailure.nonRetryable(`The rehearsal cannot go back: ${error.reason}.`, 'NotUndone');
-        runbook.note(`Going back, attempt ${attempt}: ${error.reason}. It is tried again.`);
-        await sleep(Math.min(attempt * 5_000, 60_000), { summary: 'Before the next try to go back' });
-      }
-    }
-    await finishHandOver(migration);
-    runbook.noReturnUndone();
-    migration.turning = false;
-    await afterHandOver(migration);
-    runbook.journal.rollback = await recordOf(migration, reason, started);
+  const { runbook } = migration;
+  runbook.goingBack = true;
+  try {
+    await CancellationScope.nonCancellable(() => handBack(migration, reason));
+  } finally {
     runbook.goingBack = false;
-  });
+  }
+}
+
+async function handBack(migration: CdcMigration, reason: string): Promise<void> {
+  const { runbook } = migration;
+  const started = runbook.now();
+  migration.turning = true;
+  runbook.clearInterruption();
+  runbook.journal.reason = reason;
+  runbook.phase('rolling-back');
+  for (let attempt = 1; switched(migration); attempt += 1) {
+    const mark = runbook.mark();
+    try {
+      await settle(migration);
+      // Where nobody can write already, there is nothing to wait for.
+      if (!isFrozen(migration)) await lookUntilReady(migration);
+      await handOver(migration, reason);
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      if (switched(migration)) {
+        const givenUp = await runbook.unwind(`${error.reason}: the target is open again`, mark);
+        if (givenUp.length > 0) runbook.note(`Given up by a person, look at it by hand: ${givenUp.join('; ')}.`);
+      }
+      runbook.clearInterruption();
+      if (!switched(migration)) break;
+      if (runbook.ending) {
+        migration.turning = false;
+        throw error;
+      }
+      if (runbook.rehearsal && attempt >= triesOfRehearsal)
+        throw ApplicationFailure.nonRetryable(`The rehearsal cannot go back: ${error.reason}.`, 'NotUndone');
+      runbook.note(`Going back, attempt ${attempt}: ${error.reason}. It is tried again.`);
+      await sleep(Math.min(attempt * 5_000, 60_000), { summary: 'Before the next try to go back' });
+    }
+  }
+  await finishHandOver(migration);
+  runbook.noReturnUndone();
+  migration.turning = false;
+  await afterHandOver(migration);
+  runbook.journal.rollback = await recordOf(migration, reason, started);
 }
 
 /** The runbook's rollback table. */

@@ -42,7 +42,7 @@ export async function openTarget(migration: PassMigration): Promise<void> {
   await runbook.step(
     'open-target',
     'Open the target for the application',
-    () => run('brisk', 'Lower the fence on the target').lowerFence({ scope, side, former }),
+    () => run('brisk', 'Lower the fence on the target').lowerFence({ scope, side }),
     {
       downtime: true,
       undoTitle: 'Shut the target again',
