@@ -92,14 +92,18 @@ function items(journal: Journal): Text[][] {
         ? `${performance.name}: ${performance.target ?? '–'} on the target`
         : 'named queries are timed on both sides in section 5',
     ],
-    [
-      'Feature flags configured for dual-write or read-after-write',
-      quiet('not needed'),
-      `the ${journal.plan.strategy ?? 'chosen'} strategy writes to one side at a time`,
-    ],
+    ['Feature flags configured for dual-write or read-after-write', ...featureFlag(journal)],
     ['Application code deployed that supports both old and new systems', ...application(journal)],
     ['Monitoring dashboards updated with target system metrics', open('for people'), 'cutover cannot see dashboards'],
   ];
+}
+
+function featureFlag(journal: Journal): [Text, Text] {
+  if (journal.plan.strategy !== 'dual-write')
+    return [quiet('not needed'), `the ${journal.plan.strategy ?? 'chosen'} strategy writes to one side at a time`];
+  const step = stepOf(journal, 'dual-write-on');
+  if (!step) return [pending(journal), 'POST /admin/dual-write is the flag; it is asked before the copy'];
+  return [stepMark(step.state), step.result ?? step.failure ?? 'POST /admin/dual-write is asked'];
 }
 
 function application(journal: Journal): [Text, Text] {

@@ -33,6 +33,20 @@ describe('the report of a completed migration', () => {
     ]);
   });
 
+  it('has the feature flag of a dual write from the step that set it', () => {
+    const journal = completedJournal();
+    const [step] = journal.steps;
+    if (!step) throw new Error('no step');
+    const dual = renderReport({
+      ...journal,
+      plan: { ...journal.plan, strategy: 'dual-write' },
+      steps: [{ ...step, id: 'dual-write-on', state: 'done', result: 'the application writes to both' }],
+    });
+    const flag = (of: string) => tableRows(of, '| Item | Status |').find(([item]) => item?.startsWith('Feature flags'));
+    expect(flag(dual)?.slice(1)).toEqual(['✔ done', 'the application writes to both']);
+    expect(flag(report)?.[1]).toBe('not needed');
+  });
+
   it('begins with outcome, downtime, rows, bytes and duration', () => {
     expect(report).toContain('**Completed.**');
     const [values] = tableRows(report, '| Outcome | Downtime | Rows | Bytes | Duration');
