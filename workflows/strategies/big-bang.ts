@@ -3,6 +3,7 @@ import { run } from '../activity-options';
 import { copyTables } from '../phases/postgres/copy';
 import { needed } from '../phases/migration';
 import type { PostgresMigration } from '../phases/postgres/migration';
+import { collectStatistics } from '../phases/postgres/objects';
 import { megabytes } from '../phases/postgres/preflight';
 import { schemaUnchanged } from '../phases/postgres/schema-unchanged';
 import type { Strategy } from './strategy';
@@ -29,7 +30,8 @@ export class BigBang implements Strategy {
 }
 
 /** Large objects, indexes, constraints, materialized views, sequences, statistics. */
-async function finishTarget({ runbook, plan, scope, archive, lanes }: PostgresMigration): Promise<void> {
+async function finishTarget(migration: PostgresMigration): Promise<void> {
+  const { runbook, plan, scope, archive, lanes } = migration;
   const downtime = true;
   await runbook.step(
     'large-objects',
@@ -64,14 +66,5 @@ async function finishTarget({ runbook, plan, scope, archive, lanes }: PostgresMi
       describe: ({ sequences }) => `${sequences} sequences`,
     },
   );
-  await runbook.step(
-    'analyze',
-    'Collect planner statistics on the target',
-    () => run('long', 'ANALYZE the target').analyzeTarget({ scope, lanes: plan.copy.lanes }),
-    {
-      downtime,
-      skippable: true,
-      describe: ({ tables }) => `${tables} tables`,
-    },
-  );
+  await collectStatistics(migration, downtime);
 }

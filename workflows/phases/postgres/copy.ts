@@ -13,40 +13,66 @@ export interface LaneKind {
   merge?: boolean;
 }
 
+/** Under the fence. */
 export async function copyTables(migration: PostgresMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
-  const { journal } = runbook;
-  runbook.phase('copy');
+  migration.runbook.phase('copy');
+  await planCopy(migration, { downtime: true });
+  await copyData(migration, { title: 'Copy the rows', copy: () => copyAllChunks(migration), downtime: true });
+  migration.copied = true;
+}
 
+/** @param how `downtime`: the application cannot write meanwhile; `strategy`: see `planChunks` */
+export async function planCopy(
+  { runbook, plan, scope }: PostgresMigration,
+  { downtime = false, ...how }: { downtime?: boolean; strategy?: 'cdc' } = {},
+): Promise<void> {
   await runbook.step(
     'plan-copy',
     'Cut the tables into chunks, biggest first',
-    () => run('long', 'Plan the chunks of the copy').planChunks({ scope, chunkMegabytes: plan.copy.chunkMegabytes }),
+    () =>
+      run('long', 'Plan the chunks of the copy').planChunks({
+        scope,
+        chunkMegabytes: plan.copy.chunkMegabytes,
+        ...how,
+      }),
     {
-      downtime: true,
+      downtime,
       describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}`,
     },
   );
+}
 
+interface CopyStep {
+  title: string;
+  copy: () => Promise<void>;
+  /** Whether the application cannot write meanwhile. */
+  downtime?: boolean;
+  /** What the summary says after rows and size. */
+  how?: () => string;
+}
+
+/** The step `copy-data`: the journal has each table afterwards, and the undo leaves no lane that goes on. */
+export async function copyData(migration: PostgresMigration, { title, copy, downtime, how }: CopyStep): Promise<void> {
+  const { runbook, scope } = migration;
+  const { journal } = runbook;
   await runbook.step(
     'copy-data',
-    'Copy the rows',
+    title,
     async () => {
-      await copyAllChunks(migration);
+      await copy();
       const summary = await run('long', 'Add up what was copied').summarizeCopy({ scope });
       journal.tables = summary.tables;
       journal.tablesNotListed = summary.tablesNotListed;
       migration.tables = summary.artifact;
       migration.rows = summary.rows;
-      migration.copied = true;
       return summary;
     },
     {
-      downtime: true,
+      downtime,
       undoTitle: 'Make sure that no copy runs any more',
       undo: async () =>
         `${(await run('undo', 'Stop what is left of the copy').stopCopy({ scope })).ended} sessions ended`,
-      describe: ({ rows, bytes }) => `${rows} rows, ${megabytes(bytes)}`,
+      describe: ({ rows, bytes }) => `${rows} rows, ${megabytes(bytes)}${how?.() ?? ''}`,
     },
   );
 }

@@ -131,24 +131,27 @@ export async function goBack(migration: PostgresMigration, reason: string): Prom
       return `uses ${application.switchSource}`;
     });
     endDowntime(migration);
-    await row('smoke-on-source', async () => {
-      const { smoke } = plan.validation;
-      if (smoke.length === 0) return 'the plan has no smoke tests';
-      const records = await runbook.step(
-        'back-smoke',
-        'Smoke tests on the source',
-        () => run('application', 'Smoke tests on the source').runSmokeTests({ scope, smoke, side: 'source' }),
-        { skippable: true },
-      );
-      const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
-      return `${passed} of ${smoke.length} passed`;
-    });
+    await row('smoke-on-source', () => smokeOnSource(migration));
     await row('target-preserved', async () =>
       fenced ? 'its data is untouched and fenced until the cause is known' : unfenced,
     );
     record.endedAt = runbook.now().toISOString();
     record.durationMs = runbook.now().getTime() - started.getTime();
   });
+}
+
+/** In words for the runbook's rollback table. */
+export async function smokeOnSource({ runbook, plan, scope }: PostgresMigration): Promise<string> {
+  const { smoke } = plan.validation;
+  if (smoke.length === 0) return 'the plan has no smoke tests';
+  const records = await runbook.step(
+    'back-smoke',
+    'Smoke tests on the source',
+    () => run('application', 'Smoke tests on the source').runSmokeTests({ scope, smoke, side: 'source' }),
+    { skippable: true },
+  );
+  const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
+  return `${passed} of ${smoke.length} passed`;
 }
 
 const unfenced = 'the target could not be fenced: nothing may write to it when it comes back';

@@ -3,7 +3,8 @@ import { parseDurationMs } from '../../../../plan/duration';
 import { formatDurationMs } from '../../../../plan/duration';
 import { run } from '../../../activity-options';
 import { needed } from '../../migration';
-import { megabytes } from '../preflight';
+import { copyData, planCopy } from '../copy';
+import { buildIndexes, buildRest, collectStatistics } from '../objects';
 import { requireSameSchema } from '../schema-unchanged';
 import { shutTarget } from '../shut-target';
 import { copyInGroups } from './copy-groups';
@@ -50,21 +51,8 @@ export async function guardDdl({ scope }: CdcMigration, on: boolean): Promise<st
 
 async function copyLive(migration: CdcMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
-  const { journal } = runbook;
   runbook.phase('copy');
-  await runbook.step(
-    'plan-copy',
-    'Cut the tables into chunks, biggest first',
-    () =>
-      run('long', 'Plan the chunks of the copy').planChunks({
-        scope,
-        chunkMegabytes: plan.copy.chunkMegabytes,
-        strategy: 'cdc',
-      }),
-    {
-      describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}`,
-    },
-  );
+  await planCopy(migration, { strategy: 'cdc' });
   await runbook.step('guardian', 'Start the slot guardian', () => startGuardian(migration), {
     undoTitle: 'Dismiss the slot guardian',
     undoNeeds: ['streams'],
@@ -91,26 +79,12 @@ async function copyLive(migration: CdcMigration): Promise<void> {
         `${tables} tables${identitiesChanged.length > 0 ? `; replica identity set, to be put back: ${identitiesChanged.slice(0, 10).join(', ')}` : ''}`,
     },
   );
-  await runbook.step(
-    'copy-data',
-    'Copy the rows, while the source takes writes',
-    async () => {
-      await copyInGroups(migration);
-      const summary = await run('long', 'Add up what was copied').summarizeCopy({ scope });
-      journal.tables = summary.tables;
-      journal.tablesNotListed = summary.tablesNotListed;
-      migration.tables = summary.artifact;
-      migration.rows = summary.rows;
-      migration.copied = true;
-      return summary;
-    },
-    {
-      undoTitle: 'Make sure that no copy runs any more',
-      undo: async () =>
-        `${(await run('undo', 'Stop what is left of the copy').stopCopy({ scope })).ended} sessions ended`,
-      describe: ({ rows, bytes }) => `${rows} rows, ${megabytes(bytes)}, in ${migration.group} copy group(s)`,
-    },
-  );
+  await copyData(migration, {
+    title: 'Copy the rows, while the source takes writes',
+    copy: () => copyInGroups(migration),
+    how: () => `, in ${migration.group} copy group(s)`,
+  });
+  migration.copied = true;
 }
 
 /** Everything of the migration on both sides, whatever half of it is there. */
@@ -123,16 +97,9 @@ export async function removeStreams(migration: CdcMigration): Promise<string> {
 }
 
 async function follow(migration: CdcMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
-  const archive = needed(migration.archive, 'archive');
-  const lanes = plan.copy.lanes;
+  const { runbook, scope } = migration;
   runbook.phase('catch-up');
-  await runbook.step(
-    'indexes',
-    'Build keys and indexes',
-    () => run('long', 'Build keys and indexes').buildPostData({ scope, archive, lanes, foreignKeys: false }),
-    { describe: ({ indexes, constraints }) => `${indexes} indexes, ${constraints} constraints` },
-  );
+  await buildIndexes(migration);
   await runbook.step(
     'subscribe',
     'Subscribe the target to the source',
@@ -140,18 +107,8 @@ async function follow(migration: CdcMigration): Promise<void> {
     { describe: ({ streams }) => `${streams.length} stream(s)` },
   );
   await catchUp(migration);
-  await runbook.step(
-    'post-data',
-    'Build foreign keys and what else comes after the data',
-    () => run('long', 'Build foreign keys, triggers, views').buildPostData({ scope, archive, lanes }),
-    { describe: ({ constraints, others }) => `${constraints} constraints, ${others} others` },
-  );
-  await runbook.step(
-    'analyze',
-    'Collect planner statistics on the target',
-    () => run('long', 'ANALYZE the target').analyzeTarget({ scope, lanes }),
-    { skippable: true, describe: ({ tables }) => `${tables} tables` },
-  );
+  await buildRest(migration);
+  await collectStatistics(migration);
   migration.following = true;
 }
 

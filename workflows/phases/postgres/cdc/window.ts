@@ -7,6 +7,7 @@ import { Interrupted } from '../../../runbook';
 import { accept, monitor, type Watch } from '../../watch';
 import { smokeTheApplication } from '../validation';
 import { watchOf } from '../watch';
+import { smokeOnSource } from '../way-back';
 import { afterHandOver, finishHandOver, handOver, isFrozen, settle } from './hand-over';
 import { switched, type CdcMigration } from './migration';
 import { lookUntilReady, watchingStreams } from './ready';
@@ -117,18 +118,8 @@ async function handBack(migration: CdcMigration, reason: string): Promise<void> 
 
 /** The runbook's rollback table. */
 async function recordOf(migration: CdcMigration, reason: string, started: Date): Promise<RollbackRecord> {
-  const { runbook, plan, scope } = migration;
-  const { smoke } = plan.validation;
-  const records =
-    smoke.length === 0
-      ? undefined
-      : await runbook.step(
-          'back-smoke',
-          'Smoke tests on the source',
-          () => run('application', 'Smoke tests on the source').runSmokeTests({ scope, smoke, side: 'source' }),
-          { skippable: true },
-        );
-  const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
+  const { runbook, plan } = migration;
+  const smoke = await smokeOnSource(migration);
   const freezeMs = runbook.journal.handOvers?.at(-1)?.freezeMs;
   const at = runbook.now().toISOString();
   const row = (name: RollbackRecord['steps'][number]['name'], detail: string) =>
@@ -142,10 +133,7 @@ async function recordOf(migration: CdcMigration, reason: string, started: Date):
       row('maintenance-mode', plan.application ? 'the application wrote no more' : 'by hand'),
       row('source-primary', 'the target is fenced, everything written to it has arrived, the source takes writes'),
       row('application-switched', freezeMs === undefined ? 'uses the source' : `without writes for ${freezeMs} ms`),
-      row(
-        'smoke-on-source',
-        smoke.length === 0 ? 'the plan has no smoke tests' : `${passed} of ${smoke.length} passed`,
-      ),
+      row('smoke-on-source', smoke),
       row('target-preserved', 'it follows the source, fenced: the way forward is open without another copy'),
     ],
   };

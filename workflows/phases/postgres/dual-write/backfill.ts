@@ -3,8 +3,8 @@
 import { typeOfFailure } from '../../../logbook';
 import { run } from '../../../activity-options';
 import { needed } from '../../migration';
-import { copyAllChunks } from '../copy';
-import { megabytes } from '../preflight';
+import { copyAllChunks, copyData, planCopy } from '../copy';
+import { collectStatistics } from '../objects';
 import { applicationOf, type DualWriteMigration } from './migration';
 import { untilParity } from './reconcile';
 import { reconciliationOf } from './rounds';
@@ -29,13 +29,7 @@ export async function writeToBoth(migration: DualWriteMigration): Promise<void> 
       }),
     { describe: ({ indexes, constraints }) => `${indexes} indexes, ${constraints} constraints` },
   );
-  await runbook.step(
-    'plan-copy',
-    'Cut the tables into chunks, biggest first',
-    () =>
-      run('long', 'Plan the chunks of the backfill').planChunks({ scope, chunkMegabytes: plan.copy.chunkMegabytes }),
-    { describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}` },
-  );
+  await planCopy(migration);
   await runbook.step(
     'target-health',
     'Ask the application whether the target is healthy',
@@ -77,34 +71,18 @@ export async function writeToOne(migration: DualWriteMigration): Promise<string>
 
 /** What was written before the application wrote to both. */
 export async function backfill(migration: DualWriteMigration): Promise<void> {
-  const { runbook, scope } = migration;
-  const { journal } = runbook;
-  runbook.phase('copy');
-  await runbook.step(
-    'copy-data',
-    'Fill in the rows that were there before, under those that the application writes',
-    async () => {
-      await copyAllChunks(migration, { merge: true });
-      const summary = await run('long', 'Add up what was filled in').summarizeCopy({ scope });
-      journal.tables = summary.tables;
-      journal.tablesNotListed = summary.tablesNotListed;
-      migration.tables = summary.artifact;
-      migration.rows = summary.rows;
-      migration.copied = true;
-      return summary;
-    },
-    {
-      undoTitle: 'Make sure that no copy runs any more',
-      undo: async () =>
-        `${(await run('undo', 'Stop what is left of the copy').stopCopy({ scope })).ended} sessions ended`,
-      describe: ({ rows, bytes }) => `${rows} rows filled in, ${megabytes(bytes)} read`,
-    },
-  );
+  migration.runbook.phase('copy');
+  await copyData(migration, {
+    title: 'Fill in the rows that were there before, under those that the application writes',
+    copy: () => copyAllChunks(migration, { merge: true }),
+    how: () => ' read',
+  });
+  migration.copied = true;
 }
 
 /** Foreign keys, triggers and views, once both sides agree: a row that came back from the dead could not be referred to. */
 export async function complete(migration: DualWriteMigration): Promise<void> {
-  const { runbook, plan, scope } = migration;
+  const { runbook, plan } = migration;
   const { dualWrite } = plan;
   runbook.phase('reconcile');
   for (let attempt = 1; ; attempt += 1) {
@@ -118,12 +96,7 @@ export async function complete(migration: DualWriteMigration): Promise<void> {
     );
     if (built !== undefined || isLast) break;
   }
-  await runbook.step(
-    'analyze',
-    'Collect planner statistics on the target',
-    () => run('long', 'ANALYZE the target').analyzeTarget({ scope, lanes: plan.copy.lanes }),
-    { skippable: true, describe: ({ tables }) => `${tables} tables` },
-  );
+  await collectStatistics(migration);
   runbook.journal.reconciliation = { ...reconciliationOf(migration), parityWanted: dualWrite.parityRounds };
 }
 

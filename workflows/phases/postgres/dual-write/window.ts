@@ -7,7 +7,7 @@ import { needed } from '../../migration';
 import { accept, monitor, type Watch } from '../../watch';
 import { smokeTheApplication } from '../validation';
 import { watchOf } from '../watch';
-import { onTarget } from '../way-back';
+import { onTarget, smokeOnSource } from '../way-back';
 import { writeToOne } from './backfill';
 import { goBackOver, measureTurn } from './go-over';
 import { applicationOf, type DualWriteMigration } from './migration';
@@ -122,19 +122,9 @@ export async function goBackWithoutLoss(migration: DualWriteMigration, reason: s
 
 /** The runbook's rollback table. */
 async function recordOf(migration: DualWriteMigration, reason: string, started: Date): Promise<RollbackRecord> {
-  const { runbook, plan, scope } = migration;
-  const { smoke } = plan.validation;
-  const records =
-    smoke.length === 0
-      ? undefined
-      : await runbook.step(
-          'back-smoke',
-          'Smoke tests on the source',
-          () => run('application', 'Smoke tests on the source').runSmokeTests({ scope, smoke, side: 'source' }),
-          { skippable: true },
-        );
+  const { runbook } = migration;
+  const smoke = await smokeOnSource(migration);
   const fenced = await fenceTarget(migration);
-  const passed = records?.filter(({ outcome }) => outcome === 'pass').length ?? 0;
   const freezeMs = runbook.journal.handOvers?.at(-1)?.freezeMs;
   const at = runbook.now().toISOString();
   const row = (name: RollbackRecord['steps'][number]['name'], detail: string) =>
@@ -154,10 +144,7 @@ async function recordOf(migration: DualWriteMigration, reason: string, started: 
         'application-switched',
         freezeMs === undefined ? 'uses the source' : `uses the source, without writes for ${freezeMs} ms`,
       ),
-      row(
-        'smoke-on-source',
-        smoke.length === 0 ? 'the plan has no smoke tests' : `${passed} of ${smoke.length} passed`,
-      ),
+      row('smoke-on-source', smoke),
       row(
         'target-preserved',
         fenced ? 'its data is untouched and fenced' : 'its data is untouched; it could not be fenced',
