@@ -12,13 +12,14 @@ export async function repairRows(
   { unequal, tables }: Pick<ComparedTables, 'unequal' | 'tables'>,
 ): Promise<boolean> {
   if (migration.repaired) return false;
-  migration.repaired = true;
   const names = tables.filter(({ equal }) => equal === false).map(({ table }) => table);
   // Only the biggest tables are listed.
   const all = names.length < unequal;
   const record = await makePass(migration, 'rows differed under the fence', {
     repair: all ? {} : { tables: names },
   });
+  // Only now: a pass that fails is made again when a person sends retry.
+  migration.repaired = true;
   const shown = names.slice(0, namesShown).join(', ');
   migration.runbook.note(
     `${unequal} tables differed under the fence after the last pass (${shown}${unequal > Math.min(names.length, namesShown) ? ', …' : ''}): their rows were compared and brought over, ${describePass(record)}. Everything is compared again. Look for updates that leave the update column alone, and for writers on the target.`,
