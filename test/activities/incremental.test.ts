@@ -304,6 +304,22 @@ describe('what commits late, is written by a clock that is behind, or leaves the
     expect(await unequalTables(rig)).toEqual([]);
   });
 
+  it('gives a unique value to another row, although the update that freed it left the column alone', async () => {
+    const rig = await freshRig(`
+      create table public.people (id int primary key, email text unique, updated_at timestamptz not null);
+      insert into public.people select i, 'a' || i, '2020-01-01' from generate_series(1, 200) i`);
+    const settings = incrementalSchema.parse({ updateColumns: [{ table: 'public.people', column: 'updated_at' }] });
+    await firstCopy(rig);
+    await runPass(rig, 1, { settings });
+    await rig.load('post-data');
+    await rig.source.query(`
+      update public.people set email = 'elsewhere' where id = 2;
+      update public.people set email = 'a2', updated_at = now() where id = 1`);
+    expect(await runPass(rig, 2, { settings })).toMatchObject({ rows: '2', deleted: '0', done: true });
+    expect(await how(rig, 2)).toEqual({ people: 'digest' });
+    expect(await unequalTables(rig)).toEqual([]);
+  });
+
   it('is looked for by row version where nobody knows when open transactions began', async () => {
     const rig = await freshRig(timed);
     const late = await application(rig);
