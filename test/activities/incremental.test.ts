@@ -226,6 +226,24 @@ describe('a pass', () => {
     expect(await runPass(rig, 2, { settings: inSmallParts, changes: 'digest' })).toMatchObject({ tablesChanged: 0 });
   });
 
+  it('writes few more rows than have changed to a table without a key', async () => {
+    const rig = await freshRig(`
+      create table public.lines (at timestamptz, line text);
+      insert into public.lines select '2020-01-01', 'line ' || i % 19000 from generate_series(1, 20000) i`);
+    await firstCopy(rig);
+    await rig.source.query(`
+      insert into public.lines select now(), 'new ' || i from generate_series(1, 200) i;
+      insert into public.lines values ('2020-01-01', 'line 1'), (null, null), (null, null);
+      delete from public.lines where ctid in (select ctid from public.lines order by ctid limit 5);
+      update public.lines set line = 'changed' where line in ('line 7000', 'line 7001')`);
+    const { rows, deleted, tablesChanged } = await runPass(rig, 1);
+    expect(tablesChanged).toBe(1);
+    expect(Number(rows)).toBeGreaterThanOrEqual(205);
+    expect(Number(rows)).toBeLessThan(300);
+    expect(deleted).toBe('0');
+    expect(await unequalTables(rig)).toEqual([]);
+  });
+
   it('of one snapshot lets foreign keys be built while the source is written to', async () => {
     const rig = await freshRig(`
       create table public.parents (id int primary key, body text);
