@@ -54,7 +54,7 @@ describe('kill -9 of the worker in each phase of a migration in passes', () => {
       const { loss } = await until(handle, (status) => status.loss !== undefined, patienceMs);
       await handle.signal(rollbackSignal, { by: 'test', reason: 'checkout fails', words: loss?.words });
       const known = accepting.steps.length;
-      await until(handle, ({ steps }) => steps.slice(known).some(({ id }) => id.startsWith('undo')), patienceMs);
+      await until(handle, ({ steps }) => steps.slice(known).some(({ id }) => id === 'back-fence'), patienceMs);
       await world.replaceWorker();
       expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
       const { missing, doubled } = await world.judge('source', ['source']);

@@ -178,7 +178,7 @@ describe('a migration in passes', () => {
       expect(blocked?.step).toBe('compare-rows');
       expect(world.inputs.get('beginPass')).toMatchObject({ changes: 'digest', tables: ['public.orders'] });
       const { notes, passes: records } = await handle.query(journalQuery);
-      expect(notes.map(({ text }) => text).join('\n')).toContain('1 tables differed under the fence');
+      expect(notes.map(({ text }) => text).join('\n')).toContain('Rows of 1 table differed under the fence');
       expect(records?.filter(({ why }) => why === 'rows differed under the fence')).toHaveLength(1);
       // Repaired is not verified: it differed again, and that stops it.
       expect(count(world.calls.slice(world.calls.lastIndexOf('beginPass')), 'compareTables')).toBe(1);

@@ -1,6 +1,7 @@
 // Runbook section 5: the proof. Every row of every table, every object, and whatever the plan declares; what could not be
 // verified is not passed.
 import { ApplicationFailure } from '@temporalio/workflow';
+import type { TableRecord } from '../../../journal/types';
 import { run } from '../../activity-options';
 import { describeRecords, requirePassed } from '../proof';
 import type { PostgresMigration } from './migration';
@@ -181,9 +182,13 @@ export async function smokeTheApplication(migration: PostgresMigration): Promise
   );
 }
 
-export function mergeTables<Row extends { table: string }>(copied: Row[], compared: Row[]): Row[] {
+export function mergeTables(copied: TableRecord[], compared: TableRecord[]): TableRecord[] {
   const byName = new Map(copied.map((row) => [row.table, row]));
-  return compared.map((row) => ({ ...byName.get(row.table), ...row }));
+  return compared.map((row) => {
+    const before = byName.get(row.table);
+    const copiedBytes = before?.copiedBytes ?? before?.bytes ?? row.bytes;
+    return { ...before, ...row, ...(copiedBytes === row.bytes ? {} : { copiedBytes }) };
+  });
 }
 
 /** What the people at the `accept` gate should see of the schema. */

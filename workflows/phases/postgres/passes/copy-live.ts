@@ -1,8 +1,8 @@
 // From an empty target to one that has the source's rows, keys and indexes as of some minutes ago. The source serves all the while.
+import { formatBytes } from '../../../../journal/quantities';
 import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { copyAllChunks } from '../copy';
-import { megabytes } from '../preflight';
 import { shutTarget } from '../shut-target';
 import type { PassMigration } from './migration';
 import { describePass, makePass } from './pass';
@@ -29,7 +29,7 @@ async function copyFirst(migration: PassMigration): Promise<void> {
     'Cut the tables into chunks, biggest first',
     () => run('long', 'Plan the chunks of the copy').planChunks({ scope, chunkMegabytes: plan.copy.chunkMegabytes }),
     {
-      describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}`,
+      describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${formatBytes(bytesTotal)}`,
     },
   );
   await runbook.step(
@@ -48,7 +48,7 @@ async function copyFirst(migration: PassMigration): Promise<void> {
       undoTitle: 'Make sure that no copy runs any more',
       undo: async () =>
         `${(await run('undo', 'Stop what is left of the copy').stopCopy({ scope })).ended} sessions ended`,
-      describe: ({ rows, bytes }) => `${rows} rows, ${megabytes(bytes)}`,
+      describe: ({ rows, bytes }) => `${rows} rows, ${formatBytes(bytes)}`,
     },
   );
 }

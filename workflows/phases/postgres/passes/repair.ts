@@ -1,6 +1,7 @@
 // Rows that differ under the fence: an update that left its column alone, or a target that somebody wrote to. Brought over once by comparing
 // whole tables, and told; repaired is not verified, so everything is compared again.
 import type { ComparedTables } from '../../../../activities/postgres/digest';
+import { plural } from '../../../../journal/quantities';
 import type { PassMigration } from './migration';
 import { describePass, makePass } from './pass';
 
@@ -22,7 +23,7 @@ export async function repairRows(
   migration.repaired = true;
   const shown = names.slice(0, namesShown).join(', ');
   migration.runbook.note(
-    `${unequal} tables differed under the fence after the last pass (${shown}${unequal > Math.min(names.length, namesShown) ? ', …' : ''}): their rows were compared and brought over, ${describePass(record)}. Everything is compared again. Look for updates that leave the update column alone, and for writers on the target.`,
+    `Rows of ${plural(unequal, 'table')} differed under the fence after the last pass (${shown}${unequal > Math.min(names.length, namesShown) ? ', …' : ''}): all their rows were compared and brought over, ${describePass(record)}. Everything is compared again. Look for updates that leave the update column alone, and for writers on the target.`,
   );
   return true;
 }
