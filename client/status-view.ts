@@ -5,6 +5,7 @@ import type { GateRecord, StepRecord } from '../journal/types';
 import { formatDurationMs } from '../plan/duration';
 import type { MigrationStatus } from '../workflows/messages';
 import type { RunningActivity } from './migration';
+import { isPassLane, passLines } from './pass-lines';
 import { progressText } from './progress-text';
 import { alignedRows, bar, mark, plainText, type Colors } from './output';
 
@@ -40,7 +41,7 @@ export function statusLines(status: MigrationStatus, activities: RunningActivity
     ...reconciliationLines(status, view),
     ...streamLines(status, view),
     ...keptLines(status, view),
-    ...passLines(status, view),
+    ...passLines(status, activities, view),
     ...activityLines(activities, view),
     ...stepLines(status, view),
     ...endLines(status, view),
@@ -137,6 +138,11 @@ function isLane(progress: unknown): progress is Lane {
   return numbers.every((name) => typeof (progress as Record<string, unknown>)[name] === 'number');
 }
 
+/** Among the lines of the copy, or of the pass. */
+function isShown(progress: unknown): boolean {
+  return isLane(progress) || isPassLane(progress);
+}
+
 function copyLines({ copy, phase }: MigrationStatus, activities: RunningActivity[], view: View): string[] {
   if (!copy || phase !== 'copy' || copy.chunksDone >= copy.chunksTotal) return [];
   const lanes = lanesOf(activities);
@@ -223,36 +229,14 @@ function streamLines({ replication, handOvers = [], outcome }: MigrationStatus, 
   return lines;
 }
 
-/** Passes shown; older ones are counted only. */
-const passesShown = 4;
-
-function passLines(
-  { passes = [], passesNotListed = 0, forecast, outcome }: MigrationStatus,
-  { colors }: View,
-): string[] {
-  if (passes.length === 0 || outcome) return [];
-  const before = passes.length + passesNotListed - passesShown;
-  return [
-    '',
-    ...(before > 0 ? [colors.dim(`  … ${before} passes before`)] : []),
-    ...passes
-      .slice(-passesShown)
-      .map(
-        ({ pass, why, durationMs, rows, deleted, tablesChanged, tables }) =>
-          `  pass ${pass}  ${durationMs === undefined ? colors.cyan('not finished') : formatDurationMs(durationMs)}  ${formatCount(rows)} rows written, ${formatCount(deleted)} deleted, in ${tablesChanged} of ${tables} tables  ${colors.dim(plainText(why))}`,
-      ),
-    ...(forecast ? [`  ${forecast.fits ? forecast.verdict : colors.yellow(forecast.verdict)}`] : []),
-  ];
-}
-
 function sum(lanes: Lane[], field: 'bytes' | 'bytesInFlight' | 'bytesPerSecond'): number {
   return lanes.reduce((total, lane) => total + lane[field], 0);
 }
 
 function activityLines(activities: RunningActivity[], { colors }: View): string[] {
-  const others = activities.filter(({ progress, attempt }) => !isLane(progress) || attempt > 1);
+  const others = activities.filter(({ progress, attempt }) => !isShown(progress) || attempt > 1);
   return others.flatMap(({ type, attempt, progress, lastFailure }) => {
-    const details = isLane(progress) ? '' : progressText(progress);
+    const details = isShown(progress) ? '' : progressText(progress);
     const again =
       attempt > 1 ? colors.yellow(`  attempt ${attempt}${lastFailure ? `: ${plainText(lastFailure)}` : ''}`) : '';
     return details || again ? [colors.dim(`  ${type}${details ? `  ${details}` : ''}`) + again] : [];

@@ -1,4 +1,5 @@
 // `cutover watch` where the output is no terminal: each line says one thing that happened, once. Pure.
+import { passProgress } from '../journal/pass-progress';
 import { formatBytes, formatCount } from '../journal/quantities';
 import { reconciliationText } from '../journal/reconciliation-text';
 import { stepMarks } from '../journal/step-marks';
@@ -125,6 +126,14 @@ function pointOfNoReturn(previous: MigrationStatus | undefined, { pointOfNoRetur
   return [{ at: pointOfNoReturnAt, text: '  point of no return' }];
 }
 
+/** Of the pass under way, when another table of it is done. */
+function passStateLines(previous: MigrationStatus | undefined, { passes = [] }: MigrationStatus): string[] {
+  const last = passes.at(-1);
+  if (!last || last.durationMs !== undefined || last.stopped || last.tablesDone === undefined) return [];
+  const before = previous?.passes?.find(({ pass }) => pass === last.pass);
+  return before?.tablesDone === last.tablesDone ? [] : [`pass ${last.pass} ${passProgress(last)}`];
+}
+
 /** What is so now and was not before; these carry no time of their own. */
 function stateLines(previous: MigrationStatus | undefined, status: MigrationStatus): string[] {
   const { phase, paused, blocked, copy, migration, outcome, reason, reportUrl } = status;
@@ -147,6 +156,7 @@ function stateLines(previous: MigrationStatus | undefined, status: MigrationStat
       `copy ${share} %: ${formatBytes(copy.bytesCopied)} of ${formatBytes(copy.bytesTotal)}, ${formatCount(copy.rows)} rows${rate}${eta}`,
     );
   }
+  lines.push(...passStateLines(previous, status));
   const { reconciliation } = status;
   const round = (one: MigrationStatus | undefined): string =>
     `${one?.reconciliation?.judge} ${one?.reconciliation?.rounds}`;

@@ -58,10 +58,9 @@ export function predictFromSizes(facts: SizeFacts, now: Date): Prediction {
     ...(dumps ? [step('snapshot', 'Take the final backup of the source', at(assumedRates.dump))] : []),
     step('pre-data', 'Create types, functions and tables', tables * schemaMsPerTable),
     step('copy-data', 'Copy the rows', at(copyRate), freezing),
-    ...(strategy === 'cdc' ? [step('indexes', 'Build keys and indexes', at(assumedRates.build))] : []),
-    ...(strategy === 'cdc'
-      ? []
-      : [step('post-data', 'Build indexes and constraints', at(assumedRates.build), freezing)]),
+    freezing
+      ? step('post-data', 'Build indexes and constraints', at(assumedRates.build), freezing)
+      : step('indexes', 'Build keys and indexes', at(assumedRates.build)),
     step('analyze', 'Collect planner statistics', at(assumedRates.analyze), freezing),
     ...(strategy === 'cdc'
       ? [step('validate-moving', 'Compare every row while it moves', at(assumedRates.digest))]

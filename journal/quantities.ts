@@ -45,7 +45,7 @@ export function betweenMs(start: string | undefined, end: string | undefined): n
   return Number.isFinite(difference) ? difference : undefined;
 }
 
-/** "one table", "3 tables": `plural(3, 'table')`. */
+/** "1 table", "3 tables": `plural(3, 'table')`. */
 export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }

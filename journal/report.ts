@@ -155,9 +155,19 @@ function rowFigures(journal: Journal): Figure[] {
   const bytes = journal.copy?.bytesCopied ?? Number(sum(journal, 'bytes') ?? 0);
   const copied = journal.tables !== undefined || journal.copy !== undefined;
   return [
-    { label: 'Rows', value: rows === undefined || !copied ? '–' : formatCount(rows) },
+    {
+      label: 'Rows',
+      value: rows === undefined || !copied ? '–' : formatCount(rows),
+      note: rowsInTheEnd(journal, rows),
+    },
     { label: 'Bytes', value: copied ? formatBytes(bytes) : '–' },
   ];
+}
+
+/** Copied while the source was written to: there are others by the time that all are counted. */
+function rowsInTheEnd({ validation = [] }: Journal, copied: string | undefined): string | undefined {
+  const counted = /^(\d+) rows$/.exec(validation.find(({ name }) => name === 'row counts')?.target ?? '')?.[1];
+  return counted === undefined || counted === copied ? undefined : `copied; ${formatCount(counted)} in the end`;
 }
 
 function objectFigures({ accounting: keys, imports }: Journal): Figure[] {

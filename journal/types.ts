@@ -116,6 +116,8 @@ export interface TableRecord {
   table: string;
   rows: string;
   bytes: number;
+  /** As the copy brought them, where the table has another size by the time that it is compared. */
+  copiedBytes?: number;
   copyMs?: number;
   /** Order-free digest of all rows, hex, the same on both sides when equal. */
   digest?: string;
@@ -232,6 +234,10 @@ export interface PassRecord {
   /** Left out while it runs. */
   durationMs?: number;
   tables: number;
+  /** Changed or not; while it runs, and once measured. */
+  tablesDone?: number;
+  /** To the end of the pass, from its tables or from the pass before; left out when it has ended or nothing is known yet. */
+  etaMs?: number;
   /** Of which a row was written or deleted. */
   tablesChanged: number;
   /** Written, and deleted, as text. */
@@ -240,6 +246,8 @@ export interface PassRecord {
   bytes: number;
   /** A pause fell into it: its time says nothing of the next one. */
   paused?: boolean;
+  /** It ended before its end: the gate that it was made beside was decided, or it failed. */
+  stopped?: boolean;
 }
 
 /** How long writes would be stopped if the freeze began now, by what was measured. */

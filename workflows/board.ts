@@ -1,5 +1,6 @@
 // The journal as the Web UI shows it (Current Details): CommonMark lists, below 2 KB, with the exact command for what is waited for. Pure.
 import { formatDurationMs } from '../plan/duration';
+import { passProgress } from '../journal/pass-progress';
 import { reconciliationText } from '../journal/reconciliation-text';
 import { stepMarks } from '../journal/step-marks';
 import type { GateRecord, Journal, KindImport, StepRecord } from '../journal/types';
@@ -111,9 +112,8 @@ function streamLines({ replication, handOvers = [], reconciliation, outcome }: J
 function passLines({ passes = [], forecast, outcome }: Journal): string[] {
   const last = passes.at(-1);
   if (!last || outcome) return [];
-  const time = last.durationMs === undefined ? 'under way' : formatDurationMs(last.durationMs);
   const lines = [
-    `pass ${last.pass} (${last.why}): ${time}, ${last.rows} rows written, ${last.deleted} deleted`,
+    `pass ${last.pass} (${last.why}): ${passProgress(last)}, ${last.rows} rows written, ${last.deleted} deleted`,
     ...(forecast ? [forecast.fits ? forecast.verdict : `**does not fit:** ${oneLine(forecast.verdict, 260)}`] : []),
   ];
   return [lines.map((line) => `- ${line}`).join('\n')];

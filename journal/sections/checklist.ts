@@ -57,7 +57,7 @@ function baseline(journal: Journal): Block {
 function items(journal: Journal): Text[][] {
   const backup = stepOf(journal, 'verify-snapshot', 'snapshot');
   const structure = journal.fidelity;
-  const indexes = stepOf(journal, 'post-data');
+  const indexes = [stepOf(journal, 'indexes'), stepOf(journal, 'post-data')].filter((step) => step !== undefined);
   const performance = journal.validation?.find(({ name }) => name.startsWith('performance'));
   return [
     [
@@ -74,8 +74,10 @@ function items(journal: Journal): Text[][] {
     ],
     [
       'Target indexes built and validated',
-      indexes ? stepMark(indexes.state) : pending(journal),
-      indexes?.result ?? 'built by the migration after the load',
+      indexes.length > 0
+        ? stepMark((indexes.find(({ state }) => state !== 'done') ?? indexes[0]!).state)
+        : pending(journal),
+      indexes.flatMap(({ result }) => result ?? []).join('; ') || 'built by the migration after the load',
     ],
     [
       'Target storage capacity > 2x expected data size',

@@ -1,5 +1,6 @@
 // What the report of a migration in passes says of them: what each brought, how long it took, and what was predicted of the freeze.
 import { heading, paragraph, table, type Block } from '../document';
+import { passProgress } from '../pass-progress';
 import { betweenMs, formatBytes, formatCount, formatMaybeMs, formatTime } from '../quantities';
 import { formatDurationMs } from '../../plan/duration';
 import { open, quiet } from '../reading';
@@ -27,7 +28,7 @@ function row(record: PassRecord) {
     why,
     formatTime(startedAt),
     durationMs === undefined
-      ? open('not finished')
+      ? open(passProgress(record))
       : `${formatDurationMs(durationMs)}${paused ? ' (with a pause)' : ''}`,
     String(tables),
     String(tablesChanged),

@@ -177,7 +177,7 @@ function tableRow(record: TableRecord): Text[] {
     formatCount(record.rows),
     formatBytes(record.bytes),
     formatMaybeMs(record.copyMs),
-    formatRate(record.bytes, record.copyMs),
+    formatRate(record.copiedBytes ?? record.bytes, record.copyMs),
     record.digest === undefined ? '–' : code(record.digest),
     equal,
   ];

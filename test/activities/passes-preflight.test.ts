@@ -30,13 +30,17 @@ beforeAll(async () => {
 });
 afterAll(() => pair.stop());
 
-async function look(incremental: PostgresPlanInput['incremental'] = {}): Promise<Map<string, Check>> {
+async function look(
+  incremental: PostgresPlanInput['incremental'] = {},
+  checks?: PostgresPlanInput['validation'],
+): Promise<Map<string, Check>> {
   const parsed = parsePostgresPlan({
     name: 'shop',
     strategy: 'incremental',
     source: { env: 'SOURCE' },
     target: { env: 'TARGET' },
     incremental,
+    ...(checks ? { validation: checks } : {}),
   });
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.issues));
   const { source, target, tables, strategy, roles, waivers, snapshot, validation, incremental: settings } = parsed.plan;
@@ -55,8 +59,8 @@ async function look(incremental: PostgresPlanInput['incremental'] = {}): Promise
   );
   try {
     await context.connect();
-    const checks = await runChecks(passChecks, context, {});
-    return new Map(checks.map((check) => [check.name, check]));
+    const found = await runChecks(passChecks, context, {});
+    return new Map(found.map((check) => [check.name, check]));
   } finally {
     await context.end();
   }
@@ -84,6 +88,16 @@ describe('preflight of a migration in passes', () => {
     expect((await on('public.orders', 'note'))?.found).toContain('public.orders.note is text');
     expect(await on('public.orders', 'gone')).toMatchObject({ outcome: 'fail' });
     expect(await on('public.nothing', 'gone')).toMatchObject({ outcome: 'fail' });
+  });
+
+  it('refuses an update column where no digest would find what leaves it alone', async () => {
+    const updateColumns = [{ table: 'public.parts', column: 'day' }];
+    const on = async (checksum: string[]): Promise<Check | undefined> =>
+      (await look({ updateColumns }, { checksum })).get('update-columns');
+    expect(await on(['public.parts_*'])).toMatchObject({ outcome: 'pass' });
+    const left = await on(['public.orders']);
+    expect(left).toMatchObject({ outcome: 'fail' });
+    expect(left?.found).toContain('leaves out public.parts_1');
   });
 
   it('asks the probe of the plan', async () => {

@@ -1,32 +1,64 @@
-// kill -9 of the worker in each kind of work that passes add: the live copy, a pass, and the last one under the fence. One migration
-// survives all of them, and every acknowledged write is there once.
+// kill -9 of the worker in each phase of a migration in passes: the live copy, passes, the freeze and what it holds, the watch after the
+// switch, and the way back. One migration survives all of them; the application's ledger is asked on both sides.
+import { rollbackSignal, type MigrationStatus } from '../../workflows/messages';
 import { startShopWorld } from '../fixtures/shop-world';
-import { until } from '../fixtures/workflow-rig';
+import { gateOpen, phaseIs, until } from '../fixtures/workflow-rig';
 
-const killPoints = ['copy-data', 'first-pass', 'final-pass'];
+/** In their order, from the copy to the end of the watch. */
+const killPoints = [
+  'begin-passes',
+  'copy-data',
+  'first-pass',
+  'second-pass',
+  'passes',
+  'fence',
+  'final-pass',
+  'carry',
+  'compare-rows',
+  'switch-datastore',
+  'monitor',
+];
 const patienceMs = 180_000;
 
-describe('kill -9 of the worker', () => {
-  it(`during ${killPoints.join(', ')} of a migration in passes loses and doubles no row`, async () => {
+const reached =
+  (point: string) =>
+  ({ steps, phase, outcome }: MigrationStatus): boolean =>
+    outcome !== undefined || phase === 'blocked' || steps.some(({ id }) => id === point);
+
+describe('kill -9 of the worker in each phase of a migration in passes', () => {
+  it('loses and doubles no row, neither on the way there nor on the way back', async () => {
     const world = await startShopWorld({ orders: 3_000 });
     try {
       const handle = await world.start({
         strategy: 'incremental',
+        gates: { start: 'auto', cutover: 'auto', 'retire-source': 'auto' },
         copy: { lanes: 2, chunkMegabytes: 1, maxBytesPerSecond: 3_000_000 },
         maxDowntime: '10m',
       });
       for (const point of killPoints) {
-        await until(
-          handle,
-          ({ steps, phase }) => phase === 'blocked' || steps.some(({ id }) => id === point),
-          patienceMs,
-        );
+        const { blocked } = await until(handle, reached(point), patienceMs);
+        expect({ point, blocked }).toEqual({ point, blocked: undefined });
         await world.replaceWorker();
       }
-      expect(await handle.result()).toMatchObject({ outcome: 'completed', differences: 0 });
-      const { acknowledged, missing, doubled } = await world.judge('target');
+      const accepting = await until(
+        handle,
+        (status) => phaseIs('blocked')(status) || gateOpen('accept')(status),
+        patienceMs,
+      );
+      expect(accepting.gate).toBe('accept');
+      const there = await world.judge('target');
+      expect({ missing: there.missing, doubled: there.doubled }).toEqual({ missing: [], doubled: [] });
+      expect(there.bySide.target).toBeGreaterThan(0);
+
+      await handle.signal(rollbackSignal, { by: 'test', reason: 'checkout fails' });
+      const { loss } = await until(handle, (status) => status.loss !== undefined, patienceMs);
+      await handle.signal(rollbackSignal, { by: 'test', reason: 'checkout fails', words: loss?.words });
+      const known = accepting.steps.length;
+      await until(handle, ({ steps }) => steps.slice(known).some(({ id }) => id === 'back-fence'), patienceMs);
+      await world.replaceWorker();
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      const { missing, doubled } = await world.judge('source', ['source']);
       expect({ missing, doubled }).toEqual({ missing: [], doubled: [] });
-      expect(acknowledged).toBeGreaterThan(0);
       const [left] = await world.query(
         'target',
         `select count(*)::int as schemas from pg_namespace where nspname = 'cutover'`,
@@ -35,5 +67,5 @@ describe('kill -9 of the worker', () => {
     } finally {
       await world.stop();
     }
-  }, 600_000);
+  }, 900_000);
 });

@@ -363,3 +363,48 @@ describe('what came after the switch', () => {
     expect(report).toMatch(/### Lessons learned\s+- .*, ben: build the index first/);
   });
 });
+
+describe('the report of a migration that was brought up in passes', () => {
+  const journal = completedJournal();
+  const [orders, ...others] = journal.tables ?? [];
+  const post = journal.steps.find(({ id }) => id === 'post-data')!;
+  const report = renderReport({
+    ...journal,
+    tables: [{ ...orders!, copiedBytes: 209_715_200 }, ...others],
+    validation: journal.validation?.map((record) =>
+      record.name === 'row counts' ? { ...record, source: '1300000 rows', target: '1300000 rows' } : record,
+    ),
+    steps: [...journal.steps, { ...post, id: 'indexes', result: '9 indexes, 4 constraints' }],
+    passes: [
+      {
+        pass: 1,
+        why: 'while the gate is open',
+        startedAt: journal.startedAt,
+        stopped: true,
+        tables: 3,
+        tablesChanged: 1,
+        rows: '1200',
+        deleted: '2',
+        bytes: 2_048,
+      },
+    ],
+  });
+
+  it('tells rows that were copied from those that there are in the end, and the rate by what was copied', () => {
+    expect(tableRows(report, '| Outcome | Downtime | Rows |')[0]).toContain(
+      '**1 204 113** (copied; 1 300 000 in the end)',
+    );
+    expect(tableRows(report, '| Table | Rows | Bytes |')[0]?.slice(2, 5)).toEqual(['400 MB', '14 s', '14.2 MB/s']);
+  });
+
+  it('counts the indexes that were built before the last steps', () => {
+    const built = tableRows(report, '| Item | Status |').find(
+      ([item]) => item === 'Target indexes built and validated',
+    );
+    expect(built?.[2]).toBe(`9 indexes, 4 constraints; ${post.result}`);
+  });
+
+  it('says of a pass that was stopped that it was', () => {
+    expect(tableRows(report, '| Pass | Why |')[0]?.[3]).toContain('stopped before its end');
+  });
+});

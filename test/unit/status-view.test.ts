@@ -30,6 +30,45 @@ describe('the status of a migration', () => {
     expect(lines.join()).not.toContain('etcd-data');
   });
 
+  it('brought up in passes tells how far the pass is, what each lane does, and why one waits', () => {
+    const pass = {
+      pass: 7,
+      why: 'until the freeze can begin',
+      startedAt: '2026-11-20T14:00:00.000Z',
+      tables: 26,
+      tablesDone: 12,
+      tablesChanged: 3,
+      rows: '1200',
+      deleted: '2',
+      bytes: 90_000,
+      etaMs: 4_000,
+    };
+    const { blocked: none, ...calm } = blocked;
+    expect(none).toBeDefined();
+    const status: MigrationStatus = { ...calm, kind: 'postgres', phase: 'catch-up', passes: [pass] };
+    const progress = {
+      lane: 0,
+      table: 'shop.orders',
+      tables: 4,
+      rows: '900',
+      deleted: '1',
+      bytes: 1_024,
+      bytesInFlight: 1_024,
+      bytesPerSecond: 512,
+    };
+    const lanes = [
+      { type: 'passLane', attempt: 1, progress: { ...progress, lane: 1, waiting: 'the probe gives 9, more than 5' } },
+      { type: 'passLane', attempt: 1, progress },
+    ];
+    expect(statusLines(status, lanes, view).filter((line) => /pass|lane/.test(line))).toEqual([
+      '  pass 7  under way, 12 of 26 tables done, about 4.0 s to go  1 200 rows written, 2 deleted, in 3 of 26 tables  until the freeze can begin',
+      '      lane 1  shop.orders  2.00 kB, 512 bytes/s, 4 tables',
+      '      lane 2  shop.orders  2.00 kB, 512 bytes/s, 4 tables  waits: the probe gives 9, more than 5',
+    ]);
+    const stopped: MigrationStatus = { ...status, passes: [{ ...pass, stopped: true }] };
+    expect(statusLines(stopped, [], view).join()).toContain('pass 7  stopped before its end');
+  });
+
   it('of Calico speaks of its lock, not of writes', () => {
     const lines = statusLines({ ...blocked, downtime: { startedAt: '2026-11-20T14:00:05.000Z' } }, [], view);
     expect(lines).toContain('  Calico is locked, 5.0 s so far');

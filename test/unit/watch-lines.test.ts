@@ -80,6 +80,11 @@ describe('watch without a terminal', () => {
     };
     const begun: MigrationStatus = { ...running, passes: [pass] };
     expect(renderLines(running, begun)).toEqual([]);
+    const measured: MigrationStatus = { ...running, passes: [{ ...pass, tables: 26, tablesDone: 12, etaMs: 3_000 }] };
+    expect(renderLines(begun, measured)).toEqual([
+      `pass ${pass.pass} under way, 12 of 26 tables done, about 3.0 s to go`,
+    ]);
+    expect(renderLines(measured, measured)).toEqual([]);
     const ended: MigrationStatus = {
       ...running,
       passes: [{ ...pass, durationMs: 4_000 }],

@@ -1,6 +1,7 @@
 import type { MigrationActivities } from '../../activities';
 import {
   approveSignal,
+  journalQuery,
   pauseSignal,
   reportQuery,
   resumeSignal,
@@ -91,6 +92,25 @@ describe('a step that fails for good', () => {
       expect(await handle.result()).toMatchObject({ outcome: 'completed' });
       const status = await until(handle, () => true);
       expect(status.steps.find(({ id }) => id === 'analyze')).toMatchObject({ state: 'skipped' });
+    }));
+
+  it('stops when the target loses rows in one crash after the other, and does not compare for ever', () =>
+    server.withWorker(async ({ start, world }) => {
+      // Each time there was something to copy again, and each time it is gone.
+      world.answerWith('copyLane', { rows: '5', bytes: 5, chunks: 1 });
+      world.answerWith('compareTables', {
+        records: [{ name: 'row digests', outcome: 'fail', durationMs: 5 }],
+        tables: [{ table: 'public.carts', rows: '5', bytes: 5, equal: false }],
+        tablesNotListed: 0,
+        unequal: 1,
+        artifact: { name: 'tables.json', url: 'file:///tables.json', sha256: 'a'.repeat(64), bytes: 1 },
+      });
+      const handle = await start({ gates: 'auto' });
+      const { blocked } = await until(handle, phaseIs('blocked'), 60_000);
+      expect(blocked?.step).toBe('compare-rows');
+      expect(world.calls.filter((name) => name === 'compareTables')).toHaveLength(4);
+      const { notes } = await handle.query(journalQuery);
+      expect(notes.map(({ text }) => text).join('\n')).toContain('copied again 3 times');
     }));
 
   it('cannot be skipped when the proof depends on it', () =>

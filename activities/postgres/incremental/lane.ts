@@ -65,6 +65,8 @@ export interface PassLaneProgress extends PassLaneResult {
   waiting?: string;
 }
 
+type LaneSessions = Omit<ConstructorParameters<typeof TablePass>[1], 'onBytes'> & { known: SourceTables };
+
 export class PassLane {
   private readonly throttle = new Throttle();
   private readonly rate = new Rate();
@@ -143,15 +145,26 @@ export class PassLane {
     }
   }
 
-  private async bring(
+  /**
+   * An update that left its column alone may have freed a unique value that another row has by now: the target still holds it, and would hold
+   * it in every pass to come. Comparing the whole table finds both rows.
+   */
+  private async bring(table: PassTable, snapshot: Snapshot, sessions: LaneSessions): Promise<void> {
+    const { target } = sessions;
+    await target.query('savepoint cutover_table');
+    try {
+      await this.bringOnce(table, snapshot, sessions);
+    } catch (error) {
+      if (table.digest || !isTakenValue(error)) throw error;
+      await target.query('rollback to savepoint cutover_table');
+      await this.bringOnce({ ...table, digest: true }, snapshot, sessions);
+    }
+  }
+
+  private async bringOnce(
     table: PassTable,
     snapshot: Snapshot,
-    {
-      source,
-      target,
-      known,
-      ...reading
-    }: Omit<ConstructorParameters<typeof TablePass>[1], 'onBytes'> & { known: SourceTables },
+    { source, target, known, ...reading }: LaneSessions,
   ): Promise<void> {
     this.inFlight = 0;
     this.report();
@@ -223,6 +236,12 @@ export class PassLane {
   private apply({ lanes, maxBytesPerSecond }: CopyTuning): void {
     this.throttle.limit(maxBytesPerSecond / (lanes || 1));
   }
+}
+
+/** Of a unique index or an exclusion constraint of the target. */
+function isTakenValue(error: unknown): boolean {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return code === '23505' || code === '23P01';
 }
 
 async function readsRanges(source: Client): Promise<boolean> {

@@ -40,6 +40,7 @@ export class SharedSnapshot implements Snapshot {
   }
 
   async letGo(): Promise<void> {
-    await on('source', this.source.query('rollback to savepoint cutover_table'));
+    // The rollback lets the lock go; released, the savepoints of thousands of tables are not stacked on each other.
+    await on('source', this.source.query('rollback to savepoint cutover_table; release savepoint cutover_table'));
   }
 }

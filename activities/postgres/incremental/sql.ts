@@ -133,9 +133,12 @@ export function insertStagedSql(table: { schema: string; name: string }, columns
     : `insert into ${into} (${names}) overriding system value select ${names} ${from}`;
 }
 
-/** Rows younger than the mark, or as old. Ages are right across the wrap of transaction numbers, and freezing leaves `xmin` as it was. */
+/**
+ * Rows younger than the mark, or as old. Ages are right across the wrap of transaction numbers. Freezing leaves `xmin` as it was, so that rows of
+ * more than 2^31 transactions ago seem to lie ahead: half of an old table, in every pass. Whatever the snapshot sees is at least 1 old.
+ */
 export function youngerSql(age: number): string {
-  return `age(xmin) <= ${age}`;
+  return `age(xmin) between 0 and ${age}`;
 }
 
 const zoned = /^timestamp(\(\d\))? with time zone$/;

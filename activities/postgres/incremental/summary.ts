@@ -6,11 +6,16 @@ import { countOpenTables } from './ledger';
 
 export interface PassSummary {
   tables: number;
+  /** Changed or not. */
+  tablesDone: number;
   /** Tables of which a row was written or deleted. */
   tablesChanged: number;
   rows: string;
   deleted: string;
   bytes: number;
+  /** Of the tables that are done, and of all, as estimated before the copy: what a pass takes depends more on them than on what has changed. */
+  bytesDone: number;
+  bytesTotal: number;
   /** From the begin of the pass to the end of its last table (or now). */
   durationMs: number;
   startedAt: string;
@@ -31,13 +36,29 @@ export async function readSummary(target: Client, pass: number): Promise<PassSum
   await target.query(`update ${ledgerSchema}.pass set looked_at = clock_timestamp() where id = $1`, [pass]);
   const open = await countOpenTables(target, pass);
   const { rows } = await target.query<
-    Record<'tables' | 'changed' | 'rows' | 'deleted' | 'bytes' | 'started' | 'ended' | 'ms', string>
+    Record<
+      | 'tables'
+      | 'finished'
+      | 'weight_done'
+      | 'weight'
+      | 'changed'
+      | 'rows'
+      | 'deleted'
+      | 'bytes'
+      | 'started'
+      | 'ended'
+      | 'ms',
+      string
+    >
   >(
-    `select count(t.*) as tables, count(*) filter (where t.rows + t.deleted > 0) as changed,
+    `select count(t.*) as tables, count(*) filter (where t.state = 'done') as finished,
+       coalesce(sum(c.bytes_estimated) filter (where t.state = 'done'), 0) as weight_done, coalesce(sum(c.bytes_estimated), 0) as weight,
+       count(*) filter (where t.rows + t.deleted > 0) as changed,
        coalesce(sum(t.rows), 0) as rows, coalesce(sum(t.deleted), 0) as deleted, coalesce(sum(t.bytes), 0) as bytes,
        ${iso('p.started_at')} as started, ${iso('coalesce(max(t.finished_at), clock_timestamp())')} as ended,
        round(extract(epoch from case when $2 then coalesce(max(t.finished_at), p.started_at) else clock_timestamp() end - p.started_at) * 1000) as ms
      from ${ledgerSchema}.pass p left join ${ledgerSchema}.pass_table t on t.pass = p.id
+     left join ${ledgerSchema}.copied_table c on c.schema_name = t.schema_name and c.table_name = t.table_name
      where p.id = $1 group by p.id`,
     [pass, open === 0],
   );
@@ -52,10 +73,13 @@ export async function readSummary(target: Client, pass: number): Promise<PassSum
   );
   return {
     tables: Number(row.tables),
+    tablesDone: Number(row.finished),
     tablesChanged: Number(row.changed),
     rows: row.rows,
     deleted: row.deleted,
     bytes: Number(row.bytes),
+    bytesDone: Number(row.weight_done),
+    bytesTotal: Number(row.weight),
     durationMs: Number(row.ms),
     startedAt: row.started,
     ...(open === 0 ? { endedAt: row.ended } : {}),

@@ -30,6 +30,8 @@ import {
 
 /** Buckets with more rows than this are cut finer before their rows are copied. */
 const rowsWorthCutting = 256;
+/** Without a key they are all written anew, the unchanged ones as well. */
+const rowsWorthCuttingWithoutKey = 8;
 
 /** A table as it is compared and carried. */
 export interface PassSubject {
@@ -110,11 +112,12 @@ export class TablePass {
   /** Brings rows that differ, found by comparing all. Without a key all rows of a bucket that differs are brought. */
   async bringDifferent(): Promise<void> {
     const { relation, equality } = this.subject;
+    const worthCutting = relation.key ? rowsWorthCutting : rowsWorthCuttingWithoutKey;
     let bits = firstBits(this.subject.rows);
     let differing = (await this.compare(new BucketSums(bits))).differing();
     for (;;) {
       const finer = finerBits(bits, differing.length);
-      if (finer === undefined || rowsOf(differing) <= differing.length * rowsWorthCutting) break;
+      if (finer === undefined || rowsOf(differing) <= differing.length * worthCutting) break;
       const within = { bits, buckets: differing.map(({ bucket }) => bucket) };
       differing = (await this.compare(new BucketSums(finer, within), within)).differing();
       bits = finer;

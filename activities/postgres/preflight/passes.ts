@@ -2,7 +2,7 @@
 import type { IncrementalSettings } from '../../../plan/incremental';
 import { quoteIdentifier, quoteQualified } from '../identifier';
 import { askOne, planSession } from '../plan-query';
-import type { SelectedTable } from '../tables';
+import { matchesPattern, type SelectedTable } from '../tables';
 import { counted, listed, pass, statements, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 import { bytesText } from './disk';
@@ -113,6 +113,17 @@ async function updateColumns(context: CheckContext): Promise<Finding> {
       found: listed(wrong, '; '),
       expected: 'selected tables and columns of type timestamptz, timestamp or date, exact and unquoted',
       fix: 'correct incremental.updateColumns in the plan',
+    };
+  const { checksum = 'all' } = context.input.validation;
+  const undigested = there.filter(
+    ({ table }) => checksum !== 'all' && !checksum.some((pattern) => matchesPattern(pattern, table.schema, table.name)),
+  );
+  if (undigested.length > 0)
+    return {
+      outcome: 'fail',
+      found: `validation.checksum leaves out ${listed(undigested.map(({ table }) => shownName(table)))}: an update that leaves its column alone would be lost, and nobody would know`,
+      expected: 'that tables with an update column are compared by digest in the freeze',
+      fix: 'name them in validation.checksum, or leave them out of incremental.updateColumns: row versions miss nothing',
     };
   const slow: { table: SelectedTable; column: string }[] = [];
   for (const one of there) if (!(await leadsAnIndex(context, one.table.oid, one.column))) slow.push(one);

@@ -1,9 +1,9 @@
 // The copy as the workflow sees it: lanes that each take the next chunk until none is left. Progress and exactly-once live in the target's
 // ledger.
+import { formatBytes } from '../../../journal/quantities';
 import { run } from '../../activity-options';
 import { runInLanes } from './lanes';
 import type { PostgresMigration } from './migration';
-import { megabytes } from './preflight';
 
 /** What a lane is told beside its number. */
 export interface LaneKind {
@@ -37,7 +37,7 @@ export async function planCopy(
       }),
     {
       downtime,
-      describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}`,
+      describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${formatBytes(bytesTotal)}`,
     },
   );
 }
@@ -72,7 +72,7 @@ export async function copyData(migration: PostgresMigration, { title, copy, down
       undoTitle: 'Make sure that no copy runs any more',
       undo: async () =>
         `${(await run('undo', 'Stop what is left of the copy').stopCopy({ scope })).ended} sessions ended`,
-      describe: ({ rows, bytes }) => `${rows} rows, ${megabytes(bytes)}${how?.() ?? ''}`,
+      describe: ({ rows, bytes }) => `${rows} rows, ${formatBytes(bytes)}${how?.() ?? ''}`,
     },
   );
 }

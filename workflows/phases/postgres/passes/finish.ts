@@ -1,4 +1,5 @@
 // Under the fence nothing changes any more: the last pass, then what no pass carries. Proved afterwards, like every strategy, by every row.
+import { plural } from '../../../../journal/quantities';
 import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { schemaUnchanged } from '../schema-unchanged';
@@ -29,7 +30,9 @@ export async function finishUnderFence(migration: PassMigration): Promise<void> 
     {
       downtime: true,
       describe: ({ sequences, largeObjects, unlogged }) =>
-        `${sequences} sequences, ${largeObjects} large objects, ${unlogged} unlogged tables`,
+        [plural(sequences, 'sequence'), plural(largeObjects, 'large object'), plural(unlogged, 'unlogged table')].join(
+          ', ',
+        ),
     },
   );
 }

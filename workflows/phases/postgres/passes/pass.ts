@@ -1,10 +1,10 @@
 // One pass: every table of the target brought up to the source, in lanes. Its marks live in the target's ledger; what is here is its record.
 import { condition } from '@temporalio/workflow';
 import type { PassSummary } from '../../../../activities/postgres/incremental';
+import { formatBytes } from '../../../../journal/quantities';
 import type { Journal, PassRecord } from '../../../../journal/types';
 import { run } from '../../../activity-options';
 import { runInLanes } from '../lanes';
-import { megabytes } from '../preflight';
 import type { PassMigration } from './migration';
 
 /** Kept from the beginning and from the end; what lies between is only counted. */
@@ -30,8 +30,7 @@ export async function makePass(
   why: string,
   { repair, oneSnapshot, beside }: PassOptions = {},
 ): Promise<PassRecord> {
-  const { runbook, plan, scope } = migration;
-  const settings = plan.incremental;
+  const { runbook } = migration;
   migration.pass += 1;
   const { pass } = migration;
   const began = runbook.now();
@@ -46,7 +45,30 @@ export async function makePass(
     bytes: 0,
   });
   runbook.show();
-  await run('long', `Begin pass ${pass}: ${why}`).beginPass({
+  const paused = await bring(migration, record, { repair, oneSnapshot, beside }).catch((error: unknown) => {
+    record.stopped = true;
+    runbook.show();
+    throw error;
+  });
+  if (paused) record.paused = true;
+  if (!repair) {
+    migration.caughtUpAt = began;
+    if (!paused) migration.series.push(record.durationMs ?? 0);
+  }
+  runbook.show();
+  return record;
+}
+
+/** @returns whether a pause fell into it */
+async function bring(
+  migration: PassMigration,
+  record: PassRecord,
+  { repair, oneSnapshot, beside }: PassOptions,
+): Promise<boolean> {
+  const { runbook, plan, scope } = migration;
+  const settings = plan.incremental;
+  const { pass } = record;
+  await run('long', `Begin pass ${pass}: ${record.why}`).beginPass({
     scope,
     pass,
     settings,
@@ -56,11 +78,21 @@ export async function makePass(
   const { paused } = await runInLanes(migration, {
     name: `pass ${pass}`,
     lane: (lane) => run('long', `Pass ${pass}, lane ${lane + 1}`).passLane({ scope, pass, lane, settings }),
-    measure: async () => tell(record, await run('quick', `How far is pass ${pass}`).summarizePass({ scope, pass })),
+    measure: async () => {
+      const summary = await run('quick', `How far is pass ${pass}`).summarizePass({ scope, pass });
+      // The answer may come when the lanes have ended.
+      if (record.durationMs !== undefined) return;
+      tell(record, summary);
+      foretell(record, summary, migration.series.at(-1));
+    },
     isDone: async () => {
       const summary = await run('quick', `Is pass ${pass} done`).summarizePass({ scope, pass });
       tell(record, summary);
-      if (summary.done) record.durationMs = summary.durationMs;
+      if (summary.done) {
+        record.durationMs = summary.durationMs;
+        delete record.tablesDone;
+        delete record.etaMs;
+      }
       return summary.done;
     },
     waiting: 'Before the tables that are left',
@@ -75,17 +107,24 @@ export async function makePass(
         }
       : {}),
   });
-  if (paused) record.paused = true;
-  if (!repair) {
-    migration.caughtUpAt = began;
-    if (!paused) migration.series.push(record.durationMs ?? 0);
-  }
-  runbook.show();
-  return record;
+  return paused;
 }
 
 function tell(record: PassRecord, { tables, tablesChanged, rows, deleted, bytes }: PassSummary): void {
   Object.assign(record, { tables, tablesChanged, rows, deleted, bytes });
+}
+
+/** By the pass before as long as that lasted longer, else by the tables that are done. */
+function foretell(
+  record: PassRecord,
+  { tablesDone, bytesDone, bytesTotal, durationMs }: PassSummary,
+  formerMs = 0,
+): void {
+  record.tablesDone = tablesDone;
+  const byTables = bytesDone > 0 ? Math.round((durationMs * (bytesTotal - bytesDone)) / bytesDone) : undefined;
+  const etaMs = formerMs > durationMs ? formerMs - durationMs : byTables;
+  if (etaMs === undefined) delete record.etaMs;
+  else record.etaMs = etaMs;
 }
 
 function list(journal: Journal, record: PassRecord): PassRecord {
@@ -97,7 +136,7 @@ function list(journal: Journal, record: PassRecord): PassRecord {
   return record;
 }
 
-/** "1200 rows written, 3 deleted in 2 of 14 tables, 0.4 MB" */
+/** "1200 rows written, 3 deleted, in 2 of 14 tables, 412 kB" */
 export function describePass({ rows, deleted, tables, tablesChanged, bytes }: PassRecord): string {
-  return `${rows} rows written, ${deleted} deleted, in ${tablesChanged} of ${tables} tables, ${megabytes(bytes)}`;
+  return `${rows} rows written, ${deleted} deleted, in ${tablesChanged} of ${tables} tables, ${formatBytes(bytes)}`;
 }
