@@ -5,7 +5,7 @@ import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { copyAllChunks } from '../copy';
 import { megabytes } from '../preflight';
-import { applicationOf, type DualWriteMigration } from './migration';
+import { applicationOf, isRehearsed, type DualWriteMigration } from './migration';
 import { untilParity } from './reconcile';
 import { reconciliationOf } from './rounds';
 
@@ -15,7 +15,6 @@ const buildsAtMost = 5;
 /** Keys on the empty target, and the application asked to write to both. */
 export async function writeToBoth(migration: DualWriteMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
-  const application = applicationOf(migration);
   await runbook.step(
     'indexes',
     'Build keys and indexes on the empty target',
@@ -36,6 +35,11 @@ export async function writeToBoth(migration: DualWriteMigration): Promise<void> 
       run('long', 'Plan the chunks of the backfill').planChunks({ scope, chunkMegabytes: plan.copy.chunkMegabytes }),
     { describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}` },
   );
+  if (isRehearsed(migration)) {
+    runbook.note('A rehearsal: no application writes to both sides, so its repeats, the switch and the way back after it are not tried.');
+    return;
+  }
+  const application = applicationOf(migration);
   await runbook.step(
     'target-health',
     'Ask the application whether the target is healthy',
