@@ -92,14 +92,19 @@ function items(journal: Journal): Text[][] {
         ? `${performance.name}: ${performance.target ?? '–'} on the target`
         : 'named queries are timed on both sides in section 5',
     ],
-    [
-      'Feature flags configured for dual-write or read-after-write',
-      quiet('not needed'),
-      `the ${journal.plan.strategy ?? 'chosen'} strategy writes to one side at a time`,
-    ],
+    ['Feature flags configured for dual-write or read-after-write', ...dualWriteFlag(journal)],
     ['Application code deployed that supports both old and new systems', ...application(journal)],
     ['Monitoring dashboards updated with target system metrics', open('for people'), 'cutover cannot see dashboards'],
   ];
+}
+
+function dualWriteFlag(journal: Journal): [Text, Text] {
+  const { strategy = 'chosen' } = journal.plan;
+  if (strategy !== 'dual-write') return [quiet('not needed'), `the ${strategy} strategy writes to one side at a time`];
+  const asked = journal.steps.findLast(({ id }) => id === 'dual-write-on');
+  return asked?.state === 'done'
+    ? [done('done'), `asked for ${formatTime(asked.endedAt)}: every write to one side was repeated on the other`]
+    : [pending(journal), 'the application is asked for it after the preflight'];
 }
 
 function application(journal: Journal): [Text, Text] {

@@ -36,7 +36,9 @@ export async function writeToBoth(migration: DualWriteMigration): Promise<void> 
     { describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}` },
   );
   if (isRehearsed(migration)) {
-    runbook.note('A rehearsal: no application writes to both sides, so its repeats, the switch and the way back after it are not tried.');
+    runbook.note(
+      'A rehearsal: no application writes to both sides, so its repeats, the switch and the way back after it are not tried.',
+    );
     return;
   }
   const application = applicationOf(migration);
