@@ -287,6 +287,15 @@ describe('the reconciler', () => {
     expect((await target.query(next)).rows).toEqual([{ n: '1051' }]);
     await live.carryLiveSequences({ scope, to: 'source', margin: 1_000 });
     expect((await source.query(next)).rows).toEqual([{ n: '2052' }]);
+
+    // Further, where more were drawn meanwhile; never back, where the other side draws from them already.
+    await source.query(`select setval('public.drawn_id_seq', 5000)`);
+    const further = { scope, to: 'target', margin: 1_000, onlyForward: true } as const;
+    await live.carryLiveSequences(further);
+    expect((await target.query(next)).rows).toEqual([{ n: '6001' }]);
+    await target.query(`select setval('public.drawn_id_seq', 9000)`);
+    await live.carryLiveSequences(further);
+    expect((await target.query(next)).rows).toEqual([{ n: '9001' }]);
     await both.end();
   }, 120_000);
 });

@@ -1,6 +1,6 @@
 // The application goes over to the other side while it writes to both: no maintenance mode, no fence. It does so only when no repeat has failed
 // since the comparison that found both sides equal began; otherwise something might be on the old side alone, and they are compared again.
-import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
 import { otherSide, type WritingSide } from '../../../../journal/sides';
 import type { HandOverRecord } from '../../../../journal/types';
 import { parseDurationMs } from '../../../../plan/duration';
@@ -18,6 +18,8 @@ const conflict = 409;
 const carriedForMs = 5_000;
 /** A call of the switch is not made later than this, beside the time that the application may take. */
 const lateMs = 5_000;
+/** Of those that ran out of time, before the step fails. */
+const callsAtMost = 5;
 
 /** Forward, with people asked before a repair as the plan says; what it does is undone until it has answered. */
 export async function goOver(migration: DualWriteMigration): Promise<void> {
@@ -104,9 +106,7 @@ async function turn(migration: DualWriteMigration, to: WritingSide, attempt: num
           'PreconditionFailed',
         );
       }
-      if (runbook.now().getTime() - (migration.sequencesCarriedAt ?? 0) > carriedForMs)
-        await carryFurther(migration, to);
-      return switchUnlessRepeatsFailed(migration, to);
+      return switchInTime(migration, to);
     },
     {
       againByItself: true,
@@ -122,6 +122,19 @@ async function turn(migration: DualWriteMigration, to: WritingSide, attempt: num
     },
   );
   return done === true;
+}
+
+/** A worker that dies over the call, or is not there for it, is no reason to bother anybody: sequences are carried further, and it is made again. */
+async function switchInTime(migration: DualWriteMigration, to: WritingSide): Promise<boolean> {
+  for (let left = callsAtMost; ; left -= 1) {
+    if (migration.runbook.now().getTime() - (migration.sequencesCarriedAt ?? 0) > carriedForMs)
+      await carryFurther(migration, to);
+    try {
+      return await switchUnlessRepeatsFailed(migration, to);
+    } catch (error) {
+      if (left === 1 || !(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
+    }
+  }
 }
 
 /**
