@@ -64,7 +64,9 @@ export function predictFromSizes(facts: SizeFacts, now: Date): Prediction {
     step('analyze', 'Collect planner statistics', at(assumedRates.analyze), freezing),
     ...(strategy === 'cdc'
       ? [step('validate-moving', 'Compare every row while it moves', at(assumedRates.digest))]
-      : [step('compare-rows', 'Compare every row', at(assumedRates.digest), strategy !== 'dual-write')]),
+      : strategy === 'dual-write'
+        ? [step('reconcile', 'Compare every row, one round', at(assumedRates.digest))]
+        : [step('compare-rows', 'Compare every row', at(assumedRates.digest), true)]),
   ];
   const underFence = sum(steps.filter(({ downtime }) => downtime));
   const freezeMs =

@@ -1,7 +1,7 @@
 // Reads a plan and says what is wrong with it: path, found, expected, fix. Pure, so that the workflow uses the same words as the command.
 import type { z } from 'zod';
 import { calicoPlanSchema, type CalicoPlan } from './calico';
-import { postgresPlanSchema, type PostgresPlan } from './postgres';
+import { postgresPlanSchema, rehearsalPlanSchema, type PostgresPlan } from './postgres';
 
 /** One thing wrong with a plan. `found` never holds a secret: values that look like one are masked. */
 export interface PlanIssue {
@@ -13,9 +13,12 @@ export interface PlanIssue {
 
 export type ParsedPlan<Plan> = { ok: true; plan: Plan } | { ok: false; issues: PlanIssue[] };
 
-/** Validates a PostgreSQL plan. Never throws; all problems are reported at once. */
-export function parsePostgresPlan(input: unknown): ParsedPlan<PostgresPlan> {
-  return parseWith(postgresPlanSchema, input);
+/**
+ * Validates a PostgreSQL plan. Never throws; all problems are reported at once.
+ * @param options.rehearsing the plan is that of a rehearsal, which has no application
+ */
+export function parsePostgresPlan(input: unknown, { rehearsing = false } = {}): ParsedPlan<PostgresPlan> {
+  return parseWith(rehearsing ? rehearsalPlanSchema : postgresPlanSchema, input);
 }
 
 /** Validates a Calico plan. Never throws; all problems are reported at once. */

@@ -174,7 +174,7 @@ const cdcSchema = z.strictObject({
 });
 export type CdcSettings = z.infer<typeof cdcSchema>;
 
-export const postgresPlanSchema = z
+const plannedSchema = z
   .strictObject({
     name: planNameSchema,
     strategy: z.enum(['big-bang', 'incremental', 'dual-write', 'cdc']).default('big-bang'),
@@ -212,15 +212,6 @@ export const postgresPlanSchema = z
     retire: retireSchema.default('keep-fenced'),
   })
   .superRefine((plan, context) => {
-    if (plan.strategy === 'dual-write' && plan.application === undefined) {
-      context.addIssue({
-        code: 'custom',
-        path: ['application'],
-        input: undefined,
-        message:
-          'expected the admin endpoints of the application together with strategy "dual-write": it is the application that writes to both sides',
-      });
-    }
     if (plan.cdc.largeObjects === 'copy-under-fence' && plan.strategy === 'cdc' && plan.reverseReplication !== false) {
       context.addIssue({
         code: 'custom',
@@ -268,12 +259,33 @@ export const postgresPlanSchema = z
         message: 'expected a reference to a scratch database of its own: a rehearsal never runs on production',
       });
     }
+  });
+
+export const postgresPlanSchema = plannedSchema
+  .superRefine((plan, context) => {
+    if (plan.strategy === 'dual-write' && plan.application === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['application'],
+        input: undefined,
+        message:
+          'expected the admin endpoints of the application together with strategy "dual-write": it is the application that writes to both sides',
+      });
+    }
   })
-  .transform((plan) => ({
+  .transform(withDefaults);
+
+/** The plan of a rehearsal: as any other, but without an application whatever the strategy, since none writes to scratch servers. */
+export const rehearsalPlanSchema = plannedSchema.transform(withDefaults);
+
+/** Those that depend on the strategy. */
+function withDefaults<Plan extends z.output<typeof plannedSchema>>(plan: Plan) {
+  return {
     ...plan,
     reverseReplication: plan.reverseReplication ?? plan.strategy === 'cdc',
     maxDowntime: plan.maxDowntime ?? (plan.strategy === 'cdc' ? '60s' : '1h'),
-  }));
+  };
+}
 
 function sameReference(left: object, right: object): boolean {
   return JSON.stringify(left) === JSON.stringify(right);

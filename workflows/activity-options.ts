@@ -50,8 +50,18 @@ const summaryLimit = 180;
  * in place of the activity's name.
  */
 export function run(profile: Profile, summary: string): ReturnType<typeof proxyActivities<MigrationActivities>> {
-  return proxyActivities<MigrationActivities>({
-    ...profiles[profile],
-    summary: summary.replaceAll(/\s+/g, ' ').slice(0, summaryLimit),
-  });
+  return proxyActivities<MigrationActivities>(optionsOf(profile, summary));
+}
+
+/** As `run`, with all tries together over within this time, whatever becomes of the worker: for what must not be done late. */
+export function runWithin(
+  limitMs: number,
+  profile: Profile,
+  summary: string,
+): ReturnType<typeof proxyActivities<MigrationActivities>> {
+  return proxyActivities<MigrationActivities>({ ...optionsOf(profile, summary), scheduleToCloseTimeout: limitMs });
+}
+
+function optionsOf(profile: Profile, summary: string): ActivityOptions {
+  return { ...profiles[profile], summary: summary.replaceAll(/\s+/g, ' ').slice(0, summaryLimit) };
 }

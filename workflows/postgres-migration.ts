@@ -46,7 +46,7 @@ const strategies: Partial<Record<PostgresPlan['strategy'], new (migration: Postg
  * @throws InvalidPlan (the workflow fails at once, nothing was started); NotUndone when it could be neither finished nor undone
  */
 export async function postgresMigration(input: PostgresPlanInput, order?: RehearsalOrder): Promise<MigrationResult> {
-  const migration = begin(input);
+  const migration = begin(input, order !== undefined);
   if (!order) return carryOut(migration);
   beginRehearsal(migration);
   const result = await carryOut(migration);
@@ -95,8 +95,8 @@ async function carryOut(migration: PostgresMigration): Promise<MigrationResult> 
   }
 }
 
-function begin(input: PostgresPlanInput): PostgresMigration {
-  const parsed = parsePostgresPlan(input);
+function begin(input: PostgresPlanInput, rehearsing: boolean): PostgresMigration {
+  const parsed = parsePostgresPlan(input, { rehearsing });
   if (!parsed.ok) throw refusePlan('postgres', parsed.issues);
   const { plan: parsedPlan } = parsed;
   const { name, strategy, source, target, tables, cdc } = parsedPlan;

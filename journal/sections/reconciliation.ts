@@ -5,7 +5,7 @@ import { formatCount, formatTime } from '../quantities';
 import type { Journal } from '../types';
 
 /** Nothing for migrations without dual writing. */
-export function reconciliation({ reconciliation: known }: Journal): Block[] {
+export function reconciliation({ reconciliation: known, pointOfNoReturnAt }: Journal): Block[] {
   if (!known) return [];
   const { judge, rounds, parityInARow, parityWanted, repaired, differences, problems } = known;
   const told =
@@ -19,7 +19,11 @@ export function reconciliation({ reconciliation: known }: Journal): Block[] {
       ['What', '>Figure'],
       [
         ['Rounds with this judge', String(rounds)],
-        ['Rounds in a row without a difference', `${parityInARow} of ${parityWanted}`],
+        [
+          'Rounds in a row without a difference',
+          // After the switch nothing waits for a number of them.
+          judge === 'source' && !pointOfNoReturnAt ? `${parityInARow} of ${parityWanted}` : String(parityInARow),
+        ],
         ['Rows compared in the last', formatCount(known.rows)],
         ['Tables compared in the last', String(known.tables)],
         ['Rows that differed in the last and stood still', String(known.differing)],

@@ -57,15 +57,12 @@ function checks(journal: Journal): Text[][] {
   const known = families(journal);
   const isOf = ({ beginnings }: Family, { name }: ValidationRecord): boolean =>
     beginnings.some((beginning) => name.startsWith(beginning));
-  const rows = known.map((family) =>
-    family.title === 'Table-level counts'
-      ? tableLevelRow(family, journal)
-      : familyRow(
-          family,
-          records.filter((record) => isOf(family, record)),
-          journal,
-        ),
-  );
+  const rows = known.map((family) => {
+    if (family.title === 'Table-level counts') return tableLevelRow(family, journal);
+    const found = records.filter((record) => isOf(family, record));
+    const compared = family.title === 'Total row count' && found.length === 0 ? comparedLive(journal) : undefined;
+    return compared ? withTheRows(family, compared) : familyRow(family, found, journal);
+  });
   const others = records.filter((record) => !known.some((family) => isOf(family, record)));
   return [...rows, ...others.map(comparisonRow)];
 }
@@ -94,11 +91,22 @@ function worst(records: ValidationRecord[]): ValidationRecord['outcome'] {
 /** The counts of all tables are one comparison; here it is read table by table. */
 function tableLevelRow(family: Family, journal: Journal): Text[] {
   const counts = journal.validation?.find(({ name }) => name === 'row counts');
+  const compared = comparedLive(journal);
+  if (!counts && compared) return withTheRows(family, compared);
   if (!counts) return [family.title, '–', '–', missing(journal), '–'];
   const tables = plural((journal.tables?.length ?? 0) + (journal.tablesNotListed ?? 0), 'table');
   const target =
     counts.outcome === 'pass' ? 'each count equal' : (counts.differences?.join('; ') ?? 'not all counts are equal');
   return [family.title, tables, target, outcomeText(counts), 'with the total'];
+}
+
+/** Where both sides were compared row by row while both were written to, their rows were counted with that. */
+function comparedLive(journal: Journal): ValidationRecord | undefined {
+  return journal.validation?.find(({ name }) => name.startsWith('rows of both sides'));
+}
+
+function withTheRows({ title }: Family, record: ValidationRecord): Text[] {
+  return [title, record.source ?? '–', record.target ?? '–', outcomeText(record), 'with the checksum'];
 }
 
 function missing(journal: Journal): Inline {

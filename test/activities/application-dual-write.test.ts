@@ -6,6 +6,8 @@ import { createApplicationActivities } from '../../activities/application/admin'
 import { failureType } from '../../activities/errors';
 import { compareLedger, type Side } from '../../examples/application/ledger';
 import { repeatWrite } from '../../examples/application/repeat-write';
+import { Faults } from '../../examples/application/faults';
+import { Repeats } from '../../examples/application/repeats';
 import { startApplication, type RunningApplication } from '../../examples/application/server';
 import { writeOrder } from '../../examples/application/write-order';
 import { loadSampleData } from '../../examples/sample-data/load';
@@ -300,6 +302,26 @@ describe('the demo application, asked to write to both sides', () => {
 });
 
 describe('a repeated write', () => {
+  it('is made also where somebody else puts the same rows there at that moment', async () => {
+    const [source, target] = sides.map((side) => new Pool({ connectionString: pair[side].url(database, 'shop') }));
+    if (!source || !target) throw new Error('no pools');
+    const repeats = new Repeats(0, () => undefined, new Faults());
+    const from = await source.connect();
+    try {
+      for (let order = 0; order < 50; order += 1) {
+        const ids = { order: crypto.randomUUID(), write: crypto.randomUUID() };
+        const written = await writeOrder(from, { kind: 'create', ...ids, withRows: true });
+        // Keys are refused now and then, by tables that many sessions put one row into, whatever ON CONFLICT says.
+        await Promise.all([1, 2, 3].map(() => repeats.repeat(target, written)));
+      }
+      expect(repeats.counts).toEqual({ repeated: 150, failedRepeats: 0 });
+      expect(await contents('target')).toEqual(await contents('source'));
+    } finally {
+      from.release();
+      await Promise.all([source.end(), target.end()]);
+    }
+  });
+
   it('made twice, or after a newer one of the same rows, changes nothing', async () => {
     // One customer and one product: every write is of the same rows.
     for (const side of sides) {

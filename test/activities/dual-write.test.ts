@@ -8,6 +8,7 @@ import { createPreflightActivities } from '../../activities/postgres/preflight';
 import { parsePostgresPlan } from '../../plan/parse';
 import { copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
+import { until } from '../fixtures/until';
 
 const settleMs = 300;
 
@@ -21,8 +22,8 @@ create table public.drawn (id bigint generated always as identity primary key, v
 insert into public.drawn (v) select repeat('x', i) from generate_series(1, 50) i;
 create table public.numbered (code text primary key, n bigint generated always as identity, v text);
 insert into public.numbered (code, v) select 'c' || i, 'v' from generate_series(1, 50) i;
-create table public.ranks (id int primary key, rank int not null unique deferrable initially deferred);
-insert into public.ranks select i, i from generate_series(1, 50) i;
+create table public.ranks (id int primary key, rank int not null unique deferrable initially deferred, name text unique);
+insert into public.ranks select i, i, 'n' || i from generate_series(1, 50) i;
 create table public.parts (id int, day date, v int, primary key (id, day)) partition by range (day);
 create table public.parts_1 partition of public.parts for values from ('2024-01-01') to ('2024-02-01');
 create table public.parts_2 partition of public.parts for values from ('2024-02-01') to ('2024-03-01');
@@ -95,6 +96,48 @@ describe('the backfill', () => {
     const found = await compare();
     expect(found).toMatchObject({ differing: 2, problems: [] });
     expect(found.lines.sort()).toEqual(['public.accounts key=(7): different', 'public.drawn key=(9): different']);
+    await both.end();
+  }, 120_000);
+
+  it('leaves out what another row has the value of, and brings the rest', async () => {
+    const both = await empty();
+    const { target, compare, repair } = both;
+    // What lost repeats leave behind: values that the source has given to other rows since.
+    await target.query(`
+      insert into public.ranks values (70, 7, 'n9'), (80, 88, 'n8');
+      insert into public.accounts values (-7, 0, 'a7', null)`);
+    const { rows } = await fillIn(both);
+    expect(Number(rows)).toBe(3_000 - 1 + 100 + 50 + 50 + 50 - 2 + 200 + 100 + 2);
+    const found = await compare();
+    expect(found.byTable).toContainEqual({ table: 'public.ranks', insert: 2, update: 0, delete: 2 });
+    expect(found.byTable).toContainEqual({ table: 'public.accounts', insert: 1, update: 0, delete: 1 });
+    expect(await repair(found)).toMatchObject({ left: 0 });
+    expect(await compare()).toMatchObject({ differing: 0, problems: [] });
+    await both.end();
+  }, 120_000);
+
+  it('goes on after a deadlock with the application', async () => {
+    const both = await empty();
+    const app = new Client({ connectionString: pair.target.url(both.scope.migration) });
+    await app.connect();
+    await app.query(`set deadlock_timeout = '60s'; begin; insert into public.accounts values (3000, 0, 'newer', null)`);
+    const filling = fillIn(both);
+    await until('the backfill waits for the application', async () => {
+      const { rows } = await both.target.query<{ waiting: string }>(
+        `select count(*)::text as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      );
+      return rows[0]?.waiting === '1';
+    });
+    // The backfill has this row, and waits for the other: it is the one that notices.
+    await app.query(
+      `insert into public.accounts values (1, 0, 'first', null) on conflict (id) do update set email = excluded.email`,
+    );
+    await app.query('commit');
+    await app.end();
+    await filling;
+    expect(
+      (await both.target.query(`select email from public.accounts where id in (1, 3000) order by id`)).rows,
+    ).toEqual([{ email: 'first' }, { email: 'newer' }]);
     await both.end();
   }, 120_000);
 
@@ -244,6 +287,15 @@ describe('the reconciler', () => {
     expect((await target.query(next)).rows).toEqual([{ n: '1051' }]);
     await live.carryLiveSequences({ scope, to: 'source', margin: 1_000 });
     expect((await source.query(next)).rows).toEqual([{ n: '2052' }]);
+
+    // Further, where more were drawn meanwhile; never back, where the other side draws from them already.
+    await source.query(`select setval('public.drawn_id_seq', 5000)`);
+    const further = { scope, to: 'target', margin: 1_000, onlyForward: true } as const;
+    await live.carryLiveSequences(further);
+    expect((await target.query(next)).rows).toEqual([{ n: '6001' }]);
+    await target.query(`select setval('public.drawn_id_seq', 9000)`);
+    await live.carryLiveSequences(further);
+    expect((await target.query(next)).rows).toEqual([{ n: '9001' }]);
     await both.end();
   }, 120_000);
 });

@@ -110,4 +110,18 @@ describe('the plan of a rehearsal', () => {
       validation: { smoke: [{ name: 'orders' }], assertions: [{ name: 'one' }] },
     });
   });
+
+  it('may write to both sides without an application, which the plan of a migration may not', () => {
+    const input: PostgresPlanInput = {
+      ...least,
+      strategy: 'dual-write',
+      application: { adminUrl: 'http://production:1' },
+      rehearsal: { source: { env: 'A' }, target: { env: 'B' } },
+    };
+    const parsed = parsePostgresPlan(input);
+    if (!parsed.ok || !parsed.plan.rehearsal || !('source' in parsed.plan.rehearsal)) throw new Error('no plan');
+    const plan = rehearsalPlan(parsed.plan, parsed.plan.rehearsal);
+    expect(parsePostgresPlan(plan, { rehearsing: true })).toMatchObject({ ok: true, plan: { strategy: 'dual-write' } });
+    expect(parsePostgresPlan(plan)).toMatchObject({ ok: false, issues: [{ path: 'plan.application' }] });
+  });
 });

@@ -186,6 +186,19 @@ describe('a migration by dual writing', () => {
       ]);
     }));
 
+  it('carries sequences once more before a switch that comes late', () =>
+    server.withWorker(async ({ world, start }) => {
+      world.hold('switchDatastore');
+      const handle = await start(automatic);
+      const further = () =>
+        (world.inputs.get('carryLiveSequences') as { onlyForward?: boolean } | undefined)?.onlyForward;
+      await until(handle, () => further() === true, 60_000);
+      world.release('switchDatastore');
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      const { steps } = await seen(handle);
+      expect(steps.filter(({ id }) => id === 'switch-datastore')).toMatchObject([{ state: 'done', retries: 0 }]);
+    }));
+
   it('keeps the target, ends dual writing and fences the source when it is cancelled after the switch', () =>
     server.withWorker(async ({ world, start }) => {
       world.hold('watchTarget');

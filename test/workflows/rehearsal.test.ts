@@ -69,6 +69,29 @@ it('carries the plan out on the scratch servers, there and back, and shows its t
     expect(report).toContain('Predicted against actual');
   }));
 
+it('goes the way of the data alone where the plan has an application write to both sides', () =>
+  server.withWorker(async (rig) => {
+    const { world, start } = rig;
+    const dualWrite = { roundInterval: '20ms', settle: '10ms' };
+    const handle = await start({ gates, rehearsal, strategy: 'dual-write', dualWrite });
+    const { gates: open } = await until(handle, gateOpen('go-live'), patience);
+    const evidence = open.at(-1)?.evidence.join('\n');
+    expect(evidence).toContain('rollback rehearsed: yes, by undoing everything before the switch');
+    expect(evidence).toContain('not rehearsed, since no application writes to scratch servers');
+    const child = childOf(rig, handle);
+    expect(await child.result()).toMatchObject({ outcome: 'rolled-back', rehearsal: { reached: true, left: [] } });
+    const { steps, notes } = await child.query(journalQuery);
+    expect(steps.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['indexes', 'copy-data', 'reconcile', 'post-data', 'sequences']),
+    );
+    expect(notes.map(({ text }) => text).join()).toContain('no application writes to both sides');
+    for (const call of ['setDualWrite', 'checkTargetHealth', 'readDualWrite', 'switchDatastore'])
+      expect(world.calls).not.toContain(call);
+    await replayed(child);
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'it was only tried' });
+    expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+  }));
+
 it('goes over and back without a loss where the plan streams', () =>
   server.withWorker(async (rig) => {
     const handle = await rig.start({ gates, rehearsal, strategy: 'cdc' });

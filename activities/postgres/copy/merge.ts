@@ -1,9 +1,9 @@
 // A chunk into a table that the application writes to as well: staged first, and then only those rows are taken whose key is not there yet.
 // What the application has written since is newer, and stays. A row that it has deleted since may come back that way: whoever compares both
 // sides afterwards finds it.
-import type { ClientBase } from 'pg';
+import { DatabaseError, type ClientBase } from 'pg';
 import { failure } from '../../errors';
-import { quoteIdentifier, quoteQualified } from '../identifier';
+import { quoteIdentifier, quoteLiteral, quoteQualified } from '../identifier';
 import type { TablePlan } from './chunk-ledger';
 
 const staging = 'pg_temp.cutover_staging';
@@ -17,19 +17,59 @@ export async function stageSql(target: ClientBase, table: TablePlan): Promise<st
   return `copy ${staging} (${columns}) from stdin (format ${table.format})`;
 }
 
-/** How many of the staged rows were new. */
+/** Deadlocks with the writes of the application, and serialization failures: nothing was written, and the next try is another one. */
+const passing = /^(40P01|40001)$/;
+const attempts = 5;
+/** Another row has the same value where there may be only one. */
+const taken = /^(23505|23P01)$/;
+
+/**
+ * How many of the staged rows were new. A row that cannot be put there because another one has its value meanwhile is left out: whoever compares
+ * both sides afterwards finds it if it is still wanted.
+ */
 export async function mergeStaged(target: ClientBase, table: TablePlan): Promise<number> {
   const columns = columnsOf(table);
-  const { rowCount } = await target.query(
-    `insert into ${nameOf(table)} (${columns}) overriding system value select ${columns} from ${staging}
-     on conflict ${await arbiter(target, table)} do nothing`,
-  );
-  return rowCount ?? 0;
+  const insert = `insert into ${nameOf(table)} (${columns}) overriding system value select ${columns} from ${staging} as staged`;
+  const unlessThere = `on conflict ${await arbiter(target, table)} do nothing`;
+  await target.query('savepoint staged');
+  for (let left = attempts; ; left -= 1) {
+    try {
+      return (await target.query(`${insert} ${unlessThere}`)).rowCount ?? 0;
+    } catch (error) {
+      const state = error instanceof DatabaseError ? (error.code ?? '') : '';
+      if (!taken.test(state) && (left === 1 || !passing.test(state))) throw error;
+      await target.query('rollback to savepoint staged');
+      if (taken.test(state)) return mergeOneByOne(target, `${insert} where staged.ctid = merge.place ${unlessThere}`);
+    }
+  }
+}
+
+/** Slow, and seldom needed. @param insert of the row at `merge.place` */
+async function mergeOneByOne(target: ClientBase, insert: string): Promise<number> {
+  const block = `
+    #variable_conflict use_column
+    <<merge>>
+    declare place tid; made bigint; total bigint := 0;
+    begin
+      for merge.place in select staged.ctid from ${staging} as staged loop
+        begin
+          ${insert};
+          get diagnostics merge.made = row_count;
+          merge.total := merge.total + merge.made;
+        exception when unique_violation or exclusion_violation then
+        end;
+      end loop;
+      perform set_config('cutover.merged', merge.total::text, true);
+    end`;
+  await target.query(`do ${quoteLiteral(block)}`);
+  const { rows } = await target.query<{ merged: string }>(`select current_setting('cutover.merged') as merged`);
+  return Number(rows[0]?.merged ?? 0);
 }
 
 /**
  * Any conflict, so that a row whose other unique values have gone to another key meanwhile is left out too. Constraints that may be checked
- * later cannot be asked: then it is the key alone, and what they refuse is read again at the next try.
+ * later cannot be asked: then it is the key alone. The sessions of the copy do not check those either, so that two rows may have one value until
+ * both sides are compared.
  */
 async function arbiter(target: ClientBase, table: TablePlan): Promise<string> {
   const { rows } = await target.query<{ deferrable: string; key: string | null }>(

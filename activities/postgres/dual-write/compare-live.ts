@@ -147,7 +147,7 @@ export function summarize(
     return { table: nameOf(subject), insert: count('missing'), update: count('different'), delete: count('extra') };
   });
   const differing = [...wrong.values()].reduce((sum, rows) => sum + rows.size, 0);
-  const lines = all.flatMap((result) => result.lines).slice(0, keysShown);
+  const lines = inTurn(all.map((result) => result.lines)).slice(0, keysShown);
   if (differing > lines.length) lines.push(`${differing} rows differ in all`);
   const rows = all.reduce(
     (sum, { verdict }) => sum + BigInt((judge === 'source' ? verdict.sourceRows : verdict.targetRows) ?? 0),
@@ -168,6 +168,12 @@ export function summarize(
       .sort((one, other) => other.bytes - one.bytes)
       .slice(0, tablesListed),
   };
+}
+
+/** The first of each, then the second of each: of many tables that differ each is to be seen. */
+function inTurn(lists: string[][]): string[] {
+  const longest = Math.max(0, ...lists.map((list) => list.length));
+  return Array.from({ length: longest }, (_, at) => lists.flatMap((list) => list.slice(at, at + 1))).flat();
 }
 
 function whyNot({ table, why }: Verdict): string {

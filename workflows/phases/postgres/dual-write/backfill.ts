@@ -5,7 +5,7 @@ import { run } from '../../../activity-options';
 import { needed } from '../../migration';
 import { copyAllChunks, copyData, planCopy } from '../copy';
 import { collectStatistics } from '../objects';
-import { applicationOf, type DualWriteMigration } from './migration';
+import { applicationOf, isRehearsed, type DualWriteMigration } from './migration';
 import { untilParity } from './reconcile';
 import { reconciliationOf } from './rounds';
 
@@ -15,7 +15,6 @@ const buildsAtMost = 5;
 /** Keys on the empty target, and the application asked to write to both. */
 export async function writeToBoth(migration: DualWriteMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
-  const application = applicationOf(migration);
   await runbook.step(
     'indexes',
     'Build keys and indexes on the empty target',
@@ -30,6 +29,13 @@ export async function writeToBoth(migration: DualWriteMigration): Promise<void> 
     { describe: ({ indexes, constraints }) => `${indexes} indexes, ${constraints} constraints` },
   );
   await planCopy(migration);
+  if (isRehearsed(migration)) {
+    runbook.note(
+      'A rehearsal: no application writes to both sides, so its repeats, the switch and the way back after it are not tried.',
+    );
+    return;
+  }
+  const application = applicationOf(migration);
   await runbook.step(
     'target-health',
     'Ask the application whether the target is healthy',

@@ -1,16 +1,25 @@
 // The application goes over to the other side while it writes to both: no maintenance mode, no fence. It does so only when no repeat has failed
 // since the comparison that found both sides equal began; otherwise something might be on the old side alone, and they are compared again.
-import { ActivityFailure, ApplicationFailure } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
 import { otherSide, type WritingSide } from '../../../../journal/sides';
 import type { HandOverRecord } from '../../../../journal/types';
-import { run } from '../../../activity-options';
-import { applicationOf, type DualWriteMigration } from './migration';
+import { parseDurationMs } from '../../../../plan/duration';
+import { run, runWithin } from '../../../activity-options';
+import { describeFailure } from '../../../logbook';
+import { needed } from '../../migration';
+import { applicationOf, isRehearsed, type DualWriteMigration } from './migration';
 import { untilParity, type ParityOptions } from './reconcile';
 import { countFailedRepeats } from './rounds';
 
 /** After so many comparisons during which a repeat failed, a person is told. */
 const attemptsAtMost = 5;
 const conflict = 409;
+/** Numbers are drawn on the old side until the switch: carried longer ago than this, sequences are carried once more. */
+const carriedForMs = 5_000;
+/** A call of the switch is not made later than this, beside the time that the application may take. */
+const lateMs = 5_000;
+/** Of those that ran out of time, before the step fails. */
+const callsAtMost = 5;
 
 /** Forward, with people asked before a repair as the plan says; what it does is undone until it has answered. */
 export async function goOver(migration: DualWriteMigration): Promise<void> {
@@ -44,25 +53,34 @@ async function turnTo(migration: DualWriteMigration, to: WritingSide, repairing:
   runbook.journal.handOvers = [...(runbook.journal.handOvers ?? []), record];
   try {
     for (let attempt = 1; ; attempt += 1) {
-      migration.failedRepeats = await runbook.step(
-        'count-repeats',
-        'Ask the application how many repeats have failed',
-        () => countFailedRepeats(migration),
-        { againByItself: true, describe: (failed) => (failed === undefined ? 'it does not tell' : `${failed} failed`) },
-      );
+      if (!isRehearsed(migration)) {
+        migration.failedRepeats = await runbook.step(
+          'count-repeats',
+          'Ask the application how many repeats have failed',
+          () => countFailedRepeats(migration),
+          {
+            againByItself: true,
+            describe: (failed) => (failed === undefined ? 'it does not tell' : `${failed} failed`),
+          },
+        );
+      }
       await untilParity(migration, { rounds: 1, ...repairing });
       await runbook.step(
         'sequences',
         `Carry sequences to the ${to}, ${plan.dualWrite.sequenceMargin} steps ahead`,
-        () =>
-          run('long', `Carry sequences to the ${to}`).carryLiveSequences({
+        async () => {
+          const carried = await run('long', `Carry sequences to the ${to}`).carryLiveSequences({
             scope,
             to,
             margin: plan.dualWrite.sequenceMargin,
-          }),
+          });
+          migration.sequencesCarriedAt = runbook.now().getTime();
+          return carried;
+        },
         { describe: ({ sequences }) => `${sequences} sequences` },
       );
-      if (await turn(migration, to, attempt)) break;
+      // What comes now is the application's part alone.
+      if (isRehearsed(migration) || (await turn(migration, to, attempt))) break;
     }
     record.outcome = 'switched';
   } catch (error) {
@@ -88,7 +106,7 @@ async function turn(migration: DualWriteMigration, to: WritingSide, attempt: num
           'PreconditionFailed',
         );
       }
-      return switchUnlessRepeatsFailed(migration, to);
+      return switchInTime(migration, to);
     },
     {
       againByItself: true,
@@ -106,13 +124,42 @@ async function turn(migration: DualWriteMigration, to: WritingSide, attempt: num
   return done === true;
 }
 
+/** A worker that dies over the call, or is not there for it, is no reason to bother anybody: sequences are carried further, and it is made again. */
+async function switchInTime(migration: DualWriteMigration, to: WritingSide): Promise<boolean> {
+  for (let left = callsAtMost; ; left -= 1) {
+    if (migration.runbook.now().getTime() - (migration.sequencesCarriedAt ?? 0) > carriedForMs)
+      await carryFurther(migration, to);
+    try {
+      return await switchUnlessRepeatsFailed(migration, to);
+    } catch (error) {
+      if (left === 1 || !(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
+    }
+  }
+}
+
+/**
+ * After a worker died, or somebody paused, more numbers may have been drawn than sequences are ahead. Never back: the application may have gone
+ * over already, unheard, and draw from them.
+ */
+async function carryFurther(migration: DualWriteMigration, to: WritingSide): Promise<void> {
+  const { runbook, plan, scope } = migration;
+  await run('undo', `Carry sequences of the ${to} further`).carryLiveSequences({
+    scope,
+    to,
+    margin: plan.dualWrite.sequenceMargin,
+    onlyForward: true,
+  });
+  migration.sequencesCarriedAt = runbook.now().getTime();
+}
+
 /** Whether it was done. An application that does not tell how many have failed is switched all the same. */
 async function switchUnlessRepeatsFailed(migration: DualWriteMigration, to: WritingSide): Promise<boolean> {
   const { failedRepeats } = migration;
   const application = applicationOf(migration);
   const name = to === 'target' ? application.switchTarget : application.switchSource;
   try {
-    await run('application', `POST /admin/switch-datastore ${name}`).switchDatastore({
+    const withinMs = needed(parseDurationMs(application.timeout), 'timeout') + lateMs;
+    await runWithin(withinMs, 'application', `POST /admin/switch-datastore ${name}`).switchDatastore({
       application,
       to,
       ...(failedRepeats === undefined ? {} : { failedRepeats }),
@@ -126,9 +173,18 @@ async function switchUnlessRepeatsFailed(migration: DualWriteMigration, to: Writ
 
 /**
  * The switch may have been made although nobody heard its answer. Only an application that is on the target refuses to be switched to the
- * source: then what only the target has is carried over first.
+ * source: then what only the target has is carried over first. Numbers that it has drawn there must not be drawn again, so the source may have
+ * a gap in its numbers afterwards.
  */
 async function backBeforeNoReturn(migration: DualWriteMigration): Promise<string> {
+  try {
+    await carryFurther(migration, 'source');
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    migration.runbook.note(
+      `Sequences of the source were left as they are: ${describeFailure(error)} If the application has written to the target, set them beyond the numbers that it drew there.`,
+    );
+  }
   if (await switchUnlessRepeatsFailed(migration, 'source')) return 'the application uses the source';
   migration.judge = 'target';
   await goBackOver(migration);

@@ -11,6 +11,8 @@ export interface DualWriteMigration extends PostgresMigration {
   repeating: boolean;
   /** Repeats that had failed before the comparison that a switch relies on. */
   failedRepeats?: number;
+  /** When the sequences of the side to go over to were last set; milliseconds since the epoch. */
+  sequencesCarriedAt?: number;
   /** A way back was asked for and is under way. */
   turning: boolean;
 }
@@ -24,7 +26,12 @@ export function switched({ judge }: DualWriteMigration): boolean {
   return judge === 'target';
 }
 
-/** Plans of this strategy without one are refused. */
+/** Nobody writes to scratch servers, so a rehearsal goes the way of the data alone: other plans of this strategy without an application are refused. */
+export function isRehearsed({ plan }: DualWriteMigration): boolean {
+  return plan.application === undefined;
+}
+
+/** To be asked for only where it is not a rehearsal. */
 export function applicationOf({ plan }: DualWriteMigration): Application {
   return needed(plan.application, 'application');
 }

@@ -80,6 +80,7 @@ async function repair(
   { repair: how }: ParityOptions,
 ): Promise<void> {
   const { runbook, scope, judge } = migration;
+  const differences = needed(found.differences, 'differences');
   if (how === 'gate') await runbook.gate('repair', repairEvidence(migration, found));
   await runbook.step(
     'repair',
@@ -88,7 +89,7 @@ async function repair(
       const written = await run('long', `Repair rows of the ${otherSide(judge)}`).repairRows({
         scope,
         judge,
-        differences: needed(found.differences, 'differences'),
+        differences,
       });
       const before = reconciliationOf(migration);
       runbook.journal.reconciliation = {
@@ -110,16 +111,21 @@ async function repair(
 }
 
 /** What the people at the gate should see: how much, where, which rows, and what would be done to them. */
-function repairEvidence({ judge }: DualWriteMigration, { differing, byTable, lines }: ComparedLive): string[] {
+function repairEvidence(
+  { judge }: DualWriteMigration,
+  { differing, byTable, lines, differences }: ComparedLive,
+): string[] {
   const other = otherSide(judge);
   return [
     `${differing} rows differ and stand still; the ${judge} is right, the ${other} would be written to`,
+    `insert: the ${other} lacks the row; update: it has another version of it; delete: the ${judge} has it no more. These rows are looked at once more under lock: what is written is what the ${judge} has then`,
     ...byTable
       .slice(0, rowsShown)
       .map(
         ({ table, insert, update, delete: remove }) => `${table}: insert ${insert}, update ${update}, delete ${remove}`,
       ),
     ...lines,
+    ...(differences ? [`the keys of all of them: ${differences.url}`] : []),
   ];
 }
 

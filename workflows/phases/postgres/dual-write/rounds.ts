@@ -6,7 +6,7 @@ import { run } from '../../../activity-options';
 import { describeFailure } from '../../../logbook';
 import { needed } from '../../migration';
 import { mergeTables } from '../validation';
-import { applicationOf, type DualWriteMigration } from './migration';
+import { applicationOf, isRehearsed, type DualWriteMigration } from './migration';
 
 /** Between rounds while nobody waits for them: the plan's interval, then ever longer. */
 const growth = 1.3;
@@ -66,6 +66,7 @@ export function reconciliationOf({ runbook, plan, judge }: DualWriteMigration): 
 /** How many repeats have failed, as the application tells; undefined where it does not. */
 export async function countFailedRepeats(migration: DualWriteMigration): Promise<number | undefined> {
   const { runbook } = migration;
+  if (isRehearsed(migration)) return undefined;
   const told = await run('application', 'GET /admin/status: repeats that failed').readDualWrite({
     application: applicationOf(migration),
   });
