@@ -4,7 +4,12 @@ import { dualWriteSchema } from './dual-write';
 import { durationSchema } from './duration';
 import { gatesSchema, ruleOf } from './gates';
 import { incrementalSchema } from './incremental';
-import { connectionReferenceSchema, secretReferenceSchema } from './reference';
+import {
+  connectionReferenceSchema,
+  describeReference,
+  secretReferenceSchema,
+  type ConnectionReference,
+} from './reference';
 import { rehearsalSchema, rehearsalServers } from './rehearsal';
 import { retireSchema } from './retire';
 import { decisionSchema, planNameSchema } from './runbook';
@@ -249,6 +254,15 @@ const plannedSchema = z
       });
     }
     const scratch = rehearsalServers(plan.rehearsal);
+    if (scratch && plan.strategy === 'dual-write') {
+      context.addIssue({
+        code: 'custom',
+        path: ['rehearsal'],
+        input: plan.rehearsal,
+        message:
+          'expected {"skip": "…"} together with strategy "dual-write": no application writes to scratch servers; rehearse copy and proof by a plan of their own with strategy "incremental", and say so here',
+      });
+    }
     for (const side of ['source', 'target'] as const) {
       const others = [plan.source, plan.target, ...(side === 'target' && scratch ? [scratch.source] : [])];
       if (!scratch || !others.some((other) => sameReference(other, scratch[side]))) continue;
@@ -287,8 +301,9 @@ function withDefaults<Plan extends z.output<typeof plannedSchema>>(plan: Plan) {
   };
 }
 
-function sameReference(left: object, right: object): boolean {
-  return JSON.stringify(left) === JSON.stringify(right);
+/** Whatever server each is bound to: one text is behind both. */
+function sameReference(left: ConnectionReference, right: ConnectionReference): boolean {
+  return describeReference(left) === describeReference(right);
 }
 
 /** A plan as the operator writes it: only `name`, `source` and `target` are required. */

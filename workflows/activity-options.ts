@@ -23,6 +23,13 @@ const profiles = {
   quick: { startToCloseTimeout: '60s', retry: patient, cancellationType },
   /** Minutes to days; heartbeats every two seconds, so a dead worker is noticed within 15. */
   long: { startToCloseTimeout: '30d', heartbeatTimeout: '15s', retry: patient, cancellationType },
+  /** What cannot be undone: as `long`, but never begun a second time without its step, which looks at the holds first. */
+  deliberate: {
+    startToCloseTimeout: '30d',
+    heartbeatTimeout: '15s',
+    retry: { ...patient, maximumAttempts: 1 },
+    cancellationType,
+  },
   /** Seconds, inside the write freeze: heartbeats, so that a dead worker costs ten seconds of it and not sixty. */
   brisk: { startToCloseTimeout: '60s', heartbeatTimeout: '10s', retry: patient, cancellationType },
   /** On a side that is known to be away: one more try, and it is left out. */

@@ -4,7 +4,7 @@ import type { RehearsalServers } from '../plan/rehearsal';
 
 /**
  * What is left out of the plan names production, or people: its application and everything reached by URL, its links between the servers,
- * its backup, its gates, its waiting. Strategy, tables, copy, validation in SQL and all else is as it will be.
+ * its backups, its gates, its waiting, its retirement. Strategy, tables, copy, validation in SQL and all else is as it will be.
  */
 export function rehearsalPlan(plan: PostgresPlan, servers: RehearsalServers): PostgresPlanInput {
   const { source, target, sourceFromTarget, targetFromSource } = servers;
@@ -19,7 +19,10 @@ export function rehearsalPlan(plan: PostgresPlan, servers: RehearsalServers): Po
     gates: 'auto',
     cdc: { ...plan.cdc, sourceFromTarget, targetFromSource },
     validation: { ...plan.validation, smoke: plan.validation.smoke.filter((test) => 'sql' in test) },
-    rollbackTriggers: { ...plan.rollbackTriggers, probes: [] },
+    rollbackTriggers: { ...plan.rollbackTriggers, probes: [], prometheus: undefined },
+    // What comes after acceptance is never reached; nothing of it could be taken from scratch servers for good in any case.
+    afterwards: { lookEvery: plan.afterwards.lookEvery },
+    retire: 'keep-fenced',
     monitor: '0s',
     retainSource: '0s',
   };

@@ -96,15 +96,26 @@ export class PostgresConnections {
 
   constructor(private readonly environment: NodeJS.ProcessEnv = process.env) {}
 
-  /** libpq-style connection string of a reference, for client tools, to be handed over by environment, never by argument. */
+  /**
+   * libpq-style connection string of a reference, for client tools, to be handed over by environment, never by argument.
+   * @throws PreconditionFailed when the reference is bound to one server and this leads to another
+   */
   async connectionString(reference: ConnectionReference): Promise<string> {
-    return resolveSecret(reference, this.environment);
+    const text = await resolveSecret(reference, this.environment);
+    if (reference.system === undefined) return text;
+    // Who connects by it asks nothing: it is asked here, of the very text that is handed over.
+    const session = await this.connect(reference, parsedText(text, reference), {
+      side: 'scratch',
+      purpose: 'identity',
+    });
+    await session.end().catch(() => undefined);
+    return text;
   }
 
   /** The `PG*` environment that makes client tools connect where the reference says; TLS settings included. Values are secrets. */
   async toolEnvironment(reference: ConnectionReference): Promise<Record<string, string>> {
-    const config = await this.parsed(reference);
     const text = await this.connectionString(reference);
+    const config = parsedText(text, reference);
     const query = /^\w+:\/\//.test(text) ? new URL(text).searchParams : new URLSearchParams();
     const tls = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].flatMap((key) =>
       query.has(key) ? [[`PG${key.toUpperCase()}`, query.get(key)]] : [],
@@ -137,7 +148,7 @@ export class PostgresConnections {
     const { signal } = options;
     signal?.throwIfAborted();
     const config = await this.parsed(reference);
-    const waiting = options.ahead ? await this.takeWaiting(config, options) : undefined;
+    const waiting = options.ahead ? await this.takeWaiting(keyOf(config, reference), options) : undefined;
     const client = waiting ?? (await this.connect(reference, config, options));
     // An abort until here has met no listener.
     if (signal?.aborted) {
@@ -153,7 +164,7 @@ export class PostgresConnections {
   /** Has so many sessions of this worker wait for who asks for one that was opened `ahead`; a server that has no room for them keeps nothing from going on. */
   async openAhead(reference: ConnectionReference, side: Side, count: number): Promise<void> {
     const config = await this.parsed(reference);
-    const key = keyOf(config);
+    const key = keyOf(config, reference);
     const opening = Array.from({ length: Math.max(0, count - this.waiting.count(key)) }, async () =>
       this.waiting.add(key, await this.connect(reference, config, { side, purpose: waitingPurpose })),
     );
@@ -162,17 +173,17 @@ export class PostgresConnections {
 
   /** For who comes to an end: those of this worker go at once, those of another by themselves. */
   async endWaiting(reference: ConnectionReference): Promise<void> {
-    await this.waiting.end(keyOf(await this.parsed(reference)));
+    await this.waiting.end(keyOf(await this.parsed(reference), reference));
   }
 
-  private async takeWaiting(config: ClientConfig, { purpose, settings }: SessionOptions): Promise<Client | undefined> {
+  private async takeWaiting(key: string, { purpose, settings }: SessionOptions): Promise<Client | undefined> {
     const wanted = { application_name: `${applicationNamePrefix} ${purpose}`, ...settings };
     const set = Object.entries(wanted).map(
       ([name, value]) => `pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`,
     );
     const setting: QueryConfig & { query_timeout: number } = { text: `select ${set.join(', ')}`, query_timeout: 500 };
     for (;;) {
-      const client = this.waiting.take(keyOf(config));
+      const client = this.waiting.take(key);
       if (!client) return undefined;
       try {
         await client.query(setting);
@@ -210,6 +221,7 @@ export class PostgresConnections {
     try {
       await client.connect();
       await client.query(pinKnownSql);
+      if (reference.system !== undefined) await requireSystem(client, reference, reference.system);
       return client;
     } catch (error) {
       destroy(client);
@@ -257,29 +269,43 @@ export class PostgresConnections {
   }
 
   private async parsed(reference: ConnectionReference): Promise<ClientConfig> {
-    const text = await this.connectionString(reference);
-    try {
-      const { host, port, database, user, password, ssl } = parse(text);
-      return {
-        host: host ?? undefined,
-        port: port ? Number(port) : 5432,
-        database: database ?? undefined,
-        user: user,
-        password,
-        ssl: ssl as ClientConfig['ssl'],
-      };
-    } catch {
-      throw failure(
-        'PreconditionFailed',
-        `The content of ${describeReference(reference)} is not a PostgreSQL connection string (it is not shown). Write it as postgresql://user@host:5432/database.`,
-      );
-    }
+    return parsedText(await resolveSecret(reference, this.environment), reference);
   }
 }
 
+/** @throws PreconditionFailed when it is no connection string */
+function parsedText(text: string, reference: ConnectionReference): ClientConfig {
+  try {
+    const { host, port, database, user, password, ssl } = parse(text);
+    return {
+      host: host ?? undefined,
+      port: port ? Number(port) : 5432,
+      database: database ?? undefined,
+      user: user,
+      password,
+      ssl: ssl as ClientConfig['ssl'],
+    };
+  } catch {
+    throw failure(
+      'PreconditionFailed',
+      `The content of ${describeReference(reference)} is not a PostgreSQL connection string (it is not shown). Write it as postgresql://user@host:5432/database.`,
+    );
+  }
+}
+
+/** A reference may stand for something else on another worker, or later: what counts is where this session came out. */
+async function requireSystem(client: Client, reference: ConnectionReference, system: string): Promise<void> {
+  const { rows } = await client.query<{ id: string }>('select system_identifier::text as id from pg_control_system()');
+  if (rows[0]?.id === system) return;
+  throw failure(
+    'PreconditionFailed',
+    `${describeReference(reference)} leads to another server by now (system identifier ${rows[0]?.id}) than the one it stood for (${system}). Nothing was done there; put it right on every worker, then retry.`,
+  );
+}
+
 /** Sessions of one key are alike but for their name and settings. Holds the password: for maps of this process alone. */
-function keyOf(config: ClientConfig): string {
-  return JSON.stringify(config);
+function keyOf(config: ClientConfig, { system }: ConnectionReference): string {
+  return JSON.stringify([config, system]);
 }
 
 function destroy(client: Client): void {

@@ -1,5 +1,7 @@
 // Scratch servers on real ones: told apart from production by whatever name, filled with the backup, emptied of what we made and nothing else.
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -105,6 +107,35 @@ describe('the guard', () => {
     await expect(guard({ SCRATCH_SOURCE: renamed })).rejects.toThrow('the rehearsal source is the source itself');
     await expect(guard({ SCRATCH_TARGET: target.url('postgres') })).rejects.toThrow('is on the server of the target');
     await expect(guard({ SCRATCH_TARGET: environment.SCRATCH_SOURCE! })).rejects.toThrow('give each its own');
+  });
+
+  it('refuses production behind a pooler or a proxy: the server is asked, not the address', async () => {
+    const { hostname, port } = new URL(environment.TARGET!);
+    const proxy = createServer((client) => {
+      const server = connect(Number(port), hostname);
+      client.pipe(server).pipe(client);
+      for (const end of [client, server]) end.on('error', () => (client.destroy(), server.destroy()));
+    }).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const behind = new URL(environment.TARGET!);
+    behind.port = String((proxy.address() as AddressInfo).port);
+    await expect(guard({ SCRATCH_TARGET: behind.href })).rejects.toThrow('the rehearsal target is the target itself');
+    proxy.close();
+  });
+
+  it('binds the scratch servers to what it has seen: production behind the same reference later is never reached', async () => {
+    const { servers } = await guard({});
+    const moved = { ...environment, SCRATCH_SOURCE: environment.SOURCE!, SCRATCH_TARGET: environment.TARGET! };
+    const connections = new PostgresConnections(moved);
+    const bound = { ...scope, migration: 'shop-to-18-rehearsal-1', ...servers! };
+    const elsewhere = 'leads to another server by now';
+    const fence = createFenceActivities({ ...dependencies, connections });
+    await expect(fence.inspectAccess({ scope: bound, side: 'source' })).rejects.toThrow(elsewhere);
+    // pg_dump and pg_restore, and the strings of subscriptions.
+    await expect(connections.toolEnvironment(bound.target)).rejects.toThrow(elsewhere);
+    await expect(connections.connectionString(bound.source)).rejects.toThrow(elsewhere);
+    const still = new PostgresConnections(environment);
+    expect(await still.connectionString(bound.target)).toBe(environment.SCRATCH_TARGET);
   });
 
   it('refuses what it cannot tell apart, until the grant that it names is made', async () => {

@@ -52,7 +52,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'cutover-snapshot-'));
   const connections = new PostgresConnections({
     SOURCE: source.url('shop'),
-    TARGET: scratch.url(),
+    TARGET: 'postgresql://postgres@127.0.0.1:1/away',
     SCRATCH: scratch.url(),
     SAME: source.url(),
   });
@@ -171,11 +171,15 @@ describe('a snapshot by pg_dump', () => {
     );
   });
 
-  it('is never restored on the server of the source, nor over a database that somebody else made', async () => {
+  it('is never restored on a server of production, of whichever side, nor over a database that somebody else made', async () => {
     const taken = await activities().takeSnapshot({ scope, snapshot: dump, name });
     const verify = (env: string) =>
       activities().verifySnapshot({ scope, snapshot: dump, result: taken, scratch: { env } });
     await expect(verify('SAME')).rejects.toThrow('a rehearsal never runs on production');
+    const used = { ...scope, target: { env: 'SCRATCH' } };
+    await expect(
+      activities().verifySnapshot({ scope: used, snapshot: dump, result: taken, scratch: { env: 'SCRATCH' } }),
+    ).rejects.toThrow('is the server of the target');
     const client = new Client({ connectionString: scratch.url() });
     await client.connect();
     await client.query(`create database ${scratchDatabase(scope.migration)}`);

@@ -1,5 +1,5 @@
 // Recorded histories against the workflow code of today. Red after a change means that running migrations would break: use `patched()`,
-// never record anew to get green. A new path: add a scenario, then `RECORD_HISTORIES=1 npx jest --selectProjects workflows test/replay`.
+// never record anew to get green. A new path: add a scenario, then `RECORD_HISTORIES=1 npx jest test/replay`.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils';

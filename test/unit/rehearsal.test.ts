@@ -75,8 +75,16 @@ describe('the section rehearsal of a plan', () => {
     expect(issuesOf({ skip: 'no' })).toContain('plan.rehearsal.skip');
     expect(issuesOf({ source: { env: 'A' } })).toContain('plan.rehearsal.target');
     expect(issuesOf({ source: { env: 'SOURCE' }, target: { env: 'B' } })).toContain('never runs on production');
+    expect(issuesOf({ source: { env: 'SOURCE', system: '7' }, target: { env: 'B' } })).toContain('never runs on');
     expect(issuesOf({ source: { env: 'A' }, target: { env: 'A' } })).toContain('plan.rehearsal.target');
   });
+});
+
+it('a migration by dual writing is not rehearsed: nobody writes to scratch servers', () => {
+  const plan = { ...least, strategy: 'dual-write', application: { adminUrl: 'http://orders' } };
+  const parsed = parsePostgresPlan({ ...plan, rehearsal: { source: { env: 'A' }, target: { env: 'B' } } });
+  expect(parsed.ok ? '' : describeIssues(parsed.issues)).toContain('expected {"skip": "…"}');
+  expect(parsePostgresPlan({ ...plan, rehearsal: { skip: 'rehearsed as incremental' } }).ok).toBe(true);
 });
 
 describe('the plan of a rehearsal', () => {
@@ -94,7 +102,14 @@ describe('the plan of a rehearsal', () => {
         ],
         assertions: [{ name: 'one', sql: 'select 1' }],
       },
-      rollbackTriggers: { probes: [{ name: 'page', url: 'http://production:1/' }] },
+      rollbackTriggers: {
+        probes: [{ name: 'page', url: 'http://production:1/' }],
+        prometheus: { url: 'http://production:9090', query: 'errors', maxValue: 1 },
+      },
+      snapshot: { kind: 'command', command: ['dump-production'] },
+      afterwards: { targetBackup: { kind: 'command', command: ['dump-production'] } },
+      // Refused together with automatic gates, which a rehearsal has.
+      retire: { archive: true, drop: true, command: ['stop-production'] },
     });
     if (!parsed.ok || !parsed.plan.rehearsal || !('source' in parsed.plan.rehearsal)) throw new Error('no plan');
     const plan = rehearsalPlan(parsed.plan, parsed.plan.rehearsal);

@@ -5,9 +5,12 @@ import {
   rejectSignal,
   releaseSignal,
   reportQuery,
+  retrySignal,
   rollbackSignal,
+  skipSignal,
   type MigrationStatus,
 } from '../../workflows/messages';
+import type { FakeWorld } from '../fixtures/fake-activities';
 import {
   gateOpen,
   phaseIs,
@@ -105,6 +108,9 @@ describe('while the source is kept', () => {
     }));
 });
 
+const dropped = { archive: true, drop: true } as const;
+const tries = ({ calls }: FakeWorld) => calls.filter((name) => name === 'dropSourceDatabase').length;
+
 describe('retiring by plan', () => {
   it('backs the target up, archives, drops only for the words of the gate, then runs the command', () =>
     server.withWorker(async ({ start, world }) => {
@@ -135,6 +141,58 @@ describe('retiring by plan', () => {
       expect(world.inputs.get('dropSourceDatabase')).toMatchObject({ database: 'orders' });
       const report = await handle.query(reportQuery);
       expect(report).toMatch(/Validate backup of target system \| ✔ verified/);
+    }));
+
+  it('a hold that comes while the drop waits to be tried again is waited for, however often somebody says retry', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('dropSourceDatabase');
+      const handle = await start({ gates: { ...gates, 'retire-source': 'auto' }, retire: dropped });
+      await eventually(handle, gateOpen('drop-source'));
+      await approve(handle, 'drop-source', 'drop orders');
+      expect((await eventually(handle, phaseIs('blocked'))).blocked).toMatchObject({ step: 'drop-source' });
+      await handle.signal(holdSignal, { by: 'ben', reason: 'incident 4711' });
+      await handle.signal(retrySignal, { by: 'anna' });
+      await eventually(handle, phaseIs('held'));
+      expect(tries(world)).toBe(1);
+      await handle.signal(releaseSignal, { by: 'ben' });
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      expect(tries(world)).toBe(2);
+    }));
+
+  it('the drop is never tried again by itself; one that did not begin leaves the way back open', () =>
+    server.withWorker(async ({ start, world }) => {
+      world.failNext('dropSourceDatabase', 1, 'TargetUnavailable');
+      const handle = await start({ gates: { ...gates, 'retire-source': 'auto' }, retire: dropped });
+      await eventually(handle, gateOpen('drop-source'));
+      await approve(handle, 'drop-source', 'drop orders');
+      await eventually(handle, phaseIs('blocked'));
+      expect(tries(world)).toBe(1);
+      // The target is away: what was kept is needed now.
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'the target is gone' });
+      const { loss } = await eventually(handle, (status) => status.loss !== undefined);
+      await handle.signal(rollbackSignal, { by: 'anna', reason: 'the target is gone', words: loss!.words });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      expect(tries(world)).toBe(1);
+    }));
+
+  it('drops nothing before the backup of the target that the plan asks for is verified', () =>
+    server.withWorker(async ({ start, world }) => {
+      const handle = await start({
+        gates: { start: 'auto', cutover: 'auto' },
+        afterwards: { targetBackup: { kind: 'pg_dump' } },
+        retire: dropped,
+      });
+      await eventually(handle, gateOpen('accept'));
+      world.failNext('verifySnapshot');
+      await approve(handle, 'accept');
+      await eventually(handle, phaseIs('blocked'));
+      await handle.signal(skipSignal, { step: 'verify-target-backup', by: 'anna', reason: 'no scratch server' });
+      const asked = await eventually(handle, gateOpen('retire-source'));
+      expect(asked.gates.at(-1)?.evidence).toContain('the first backup of the target was left out, or is not verified');
+      await approve(handle, 'retire-source');
+      expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+      expect(tries(world)).toBe(0);
+      expect(await handle.query(reportQuery)).toContain('nothing is dropped before that');
     }));
 
   it('drops nothing, and runs no command, when the second question is answered by no', () =>

@@ -286,6 +286,34 @@ describe('a migration by CDC', () => {
       ]);
     }));
 
+  it.each([
+    ['nothing follows the target', { reverseReplication: false }, []],
+    ['the stream back is in trouble', {}, ['the slot of the way back is lost']],
+  ])('asks people after a breach, and goes nowhere by itself, where %s', (_why, plan, problems) =>
+    server.withWorker(async ({ world, start }) => {
+      world.answerWith('watchTarget', {
+        samples: 10,
+        errors: 9,
+        errorRatePercent: 90,
+        breaches: ['90 % errors'],
+        endedBy: 'breach',
+      });
+      world.hold('watchTarget');
+      const good = await world.activities.observeStreams({} as never);
+      const handle = await start({ ...cdc, ...plan, gates: { start: 'auto', cutover: 'auto' }, monitor: '1h' });
+      await until(handle, phaseIs('monitor'));
+      if (problems.length > 0) {
+        world.answerWith('observeStreams', { ...good, problems });
+        await until(handle, ({ replication }) => replication?.problems.length === 1, 60_000);
+      }
+      world.release('watchTarget');
+      const { gates, phase } = await until(handle, gateOpen('continue-after-breach'), 60_000);
+      expect(gates.at(-1)?.evidence[0]).toBe('90 % errors');
+      expect(phase).toBe('monitor');
+      expect(world.calls.filter((name) => name === 'setNormalMode')).toHaveLength(1);
+    }),
+  );
+
   it('without reverse replication asks for the words before it loses anything', () =>
     server.withWorker(async ({ world, start }) => {
       world.hold('watchTarget');

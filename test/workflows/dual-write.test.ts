@@ -173,6 +173,24 @@ describe('a migration by dual writing', () => {
       expect((await seen(handle)).gates.map(({ name }) => name)).not.toContain('repair');
     }));
 
+  it('goes back by itself on a breach in the window, both sides compared first', () =>
+    server.withWorker(async ({ world, start }) => {
+      world.answerWith('watchTarget', {
+        samples: 10,
+        errors: 9,
+        errorRatePercent: 90,
+        breaches: ['90 % errors'],
+        endedBy: 'breach',
+      });
+      const handle = await start({ ...automatic, monitor: '1h' });
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      const { gates, reason } = await seen(handle);
+      expect(reason).toContain('rolled back by a trigger: 90 % errors');
+      expect(gates.map(({ name }) => name)).not.toContain('continue-after-breach');
+      const after = world.calls.slice(world.calls.indexOf('watchTarget'));
+      expect(inOrder(after, ['compareLive', 'switchDatastore'])).toEqual(['compareLive', 'switchDatastore']);
+    }));
+
   it('compares again when a repeat has failed meanwhile', () =>
     server.withWorker(async ({ world, start }) => {
       world.failNext('switchDatastore', 2, 'PreconditionFailed', { status: 409 });

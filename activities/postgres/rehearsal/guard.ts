@@ -1,5 +1,6 @@
 // The guard of every rehearsal: four databases are asked who they are, whatever names they were reached by, and a scratch database that is
 // production in any way is refused. Cautious on purpose: what cannot be told apart counts as the same.
+import type { RehearsalServers } from '../../../plan/rehearsal';
 import { failure } from '../../errors';
 import type { PostgresConnections } from '../connection';
 import { quoteIdentifier } from '../identifier';
@@ -65,26 +66,41 @@ function describePlace({ name, facts }: Place): string {
   return `${name}: database ${facts.database} (${facts.databaseOid}) at ${facts.address ?? 'a local socket'}, up since ${since}, system ${facts.systemIdentifier ?? 'unknown'}`;
 }
 
+/** What the guard found: who is who, and the scratch servers, bound to what they were when it looked. */
+export interface Apart {
+  evidence: string[];
+  /** To be used in place of the plan's: a session of these ends where the reference leads to another server than the one that was looked at. */
+  servers: RehearsalServers;
+}
+
 /** Asks all four anew. @throws PreconditionFailed with every reason; SourceUnavailable, TargetUnavailable (retryable) */
 export async function requireApart(
   connections: PostgresConnections,
   { scope, rehearsal }: Omit<RehearsalRequest, 'inventories'>,
   signal?: AbortSignal,
-): Promise<string[]> {
+): Promise<Apart> {
   const ask = async (name: Place['name'], reference: typeof scope.source, side: 'source' | 'target' | 'scratch') => ({
     name,
     facts: await connections.withSession(reference, { side, purpose: 'rehearsal guard', signal }, readServer),
   });
-  const places = await Promise.all([
+  const [source, target, scratchSource, scratchTarget] = await Promise.all([
     ask('source', scope.source, 'source'),
     ask('target', scope.target, 'target'),
     ask('rehearsal source', rehearsal.source, 'scratch'),
     ask('rehearsal target', rehearsal.target, 'scratch'),
   ]);
-  const { refusals, evidence } = judgeRehearsal(places.slice(0, 2), places.slice(2));
-  if (refusals.length === 0) return evidence;
-  throw failure(
-    'PreconditionFailed',
-    `A rehearsal never runs on production: ${refusals.join('; ')}. Nothing was written there; correct the references of plan.rehearsal.`,
-  );
+  const { refusals, evidence } = judgeRehearsal([source, target], [scratchSource, scratchTarget]);
+  if (refusals.length > 0)
+    throw failure(
+      'PreconditionFailed',
+      `A rehearsal never runs on production: ${refusals.join('; ')}. Nothing was written there; correct the references of plan.rehearsal.`,
+    );
+  return {
+    evidence,
+    servers: {
+      ...rehearsal,
+      source: { ...rehearsal.source, system: scratchSource.facts.systemIdentifier },
+      target: { ...rehearsal.target, system: scratchTarget.facts.systemIdentifier },
+    },
+  };
 }

@@ -27,12 +27,11 @@ export function createRehearsalActivities(dependencies: PostgresDependencies) {
   return {
     /**
      * Refuses scratch servers that are production in any way: the same database or server under another name, or a physical copy of it.
-     * Changes nothing. @throws PreconditionFailed naming which and why; SourceUnavailable, TargetUnavailable (retryable)
+     * Changes nothing. @returns `servers`: those of the request, bound to what they were found to be; an older version did not tell them
+     * @throws PreconditionFailed naming which and why; SourceUnavailable, TargetUnavailable (retryable)
      */
-    guardRehearsal: (request: RehearsalRequest): Promise<{ evidence: string[] }> =>
-      withHeartbeat('rehearsal guard', async ({ signal }) => ({
-        evidence: await requireApart(connections, request, signal),
-      })),
+    guardRehearsal: (request: RehearsalRequest): Promise<{ evidence: string[]; servers?: RehearsalServers }> =>
+      withHeartbeat('rehearsal guard', ({ signal }) => requireApart(connections, request, signal)),
 
     /**
      * Guards, requires that both scratch databases are empty, and records how they are, so that everything found there later is known to be ours.
@@ -43,10 +42,10 @@ export function createRehearsalActivities(dependencies: PostgresDependencies) {
       request: RehearsalRequest & { filledByHand: boolean },
     ): Promise<{ inventories: ScratchInventories; evidence: string[] }> =>
       withHeartbeat('looking at the scratch databases', async ({ signal }) => {
-        const { scope, rehearsal, filledByHand } = request;
-        const evidence = await requireApart(connections, request, signal);
+        const { scope, filledByHand } = request;
+        const { evidence, servers } = await requireApart(connections, request, signal);
         await requireEncoding(dependencies, request, signal);
-        const { source, target } = rehearsal;
+        const { source, target } = servers;
         const filled = filledByHand
           ? undefined
           : await recordEmpty(dependencies, { scope, side: 'source', reference: source, signal });
@@ -66,8 +65,8 @@ export function createRehearsalActivities(dependencies: PostgresDependencies) {
       request: RehearsalRequest & { inventories: ScratchInventories },
     ): Promise<{ dropped: number; left: string[] }> =>
       withHeartbeat('emptying the scratch databases', async ({ signal }) => {
-        const { scope, rehearsal, inventories } = request;
-        await requireApart(connections, request, signal);
+        const { scope, inventories } = request;
+        const { servers } = await requireApart(connections, request, signal);
         const emptied = { dropped: 0, left: [] as string[] };
         for (const side of ['target', 'source'] as const) {
           const inventory = inventories[side];
@@ -75,7 +74,7 @@ export function createRehearsalActivities(dependencies: PostgresDependencies) {
           const { dropped, left } = await emptyDatabase(dependencies, {
             scope,
             side,
-            reference: rehearsal[side],
+            reference: servers[side],
             inventory,
             signal,
           });

@@ -30,7 +30,7 @@ export async function restoreForRehearsal(
   dependencies: PostgresDependencies,
   {
     scope,
-    place: { servers, inventory },
+    place: { servers: planned, inventory },
     path,
     counts,
     signal,
@@ -44,7 +44,7 @@ export async function restoreForRehearsal(
       'There is no pg_restore on this worker to prove that the snapshot restores. Install the PostgreSQL client tools on every worker, then retry.',
     );
   const side = 'scratch' as const;
-  await requireApart(connections, { scope, rehearsal: servers }, signal);
+  const { servers } = await requireApart(connections, { scope, rehearsal: planned }, signal);
   await emptyDatabase(dependencies, { scope, side: 'source', reference: servers.source, inventory, signal });
   const named = await connections.withSession(
     scope.source,

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Client } from 'pg';
 import type { ConnectionReference } from '../../../plan/reference';
 import type { PostgresDependencies } from '../../dependencies';
-import { failure } from '../../errors';
+import { failure, failureType } from '../../errors';
 import { runTool } from '../client-tools';
 import type { PostgresConnections } from '../connection';
 import { quoteIdentifier, quoteLiteral } from '../identifier';
@@ -29,14 +29,14 @@ export function scratchDatabase(migration: string): string {
 /**
  * Restores and compares.
  * @param counts JSON of the exact rows that the archive holds
- * @throws PreconditionFailed when the scratch server is the source's, or the archive does not restore; VerificationMismatch when rows differ; TargetConflict for a strange database of that name
+ * @throws PreconditionFailed when the scratch server is that of either side, or the archive does not restore; VerificationMismatch when rows differ; TargetConflict for a strange database of that name
  */
 export async function restoreToScratch(
   { connections, tools }: PostgresDependencies,
   {
     scope,
     side: backed,
-    scratch,
+    scratch: planned,
     path,
     counts,
     signal,
@@ -58,8 +58,11 @@ export async function restoreToScratch(
   const database = scratchDatabase(scope.migration);
   const original = await describeDatabase(connections, scope, backed, signal);
   const side = 'scratch' as const;
+  const system = await connections.withSession(planned, { side, purpose: 'scratch server', signal }, systemIdentifier);
+  await refuseProduction(connections, scope, { system, backed, signal });
+  // Every session from here on ends where the reference leads elsewhere.
+  const scratch = { ...planned, system };
   await connections.withSession(scratch, { side, purpose: 'scratch database', signal }, async (session) => {
-    await refuseProduction(session, original.identifier, backed);
     await dropScratch(session, database, scope.migration);
     await createScratch(session, database, original, scope.migration);
   });
@@ -96,7 +99,6 @@ export async function restoreToScratch(
 }
 
 interface DatabaseDescription {
-  identifier: string;
   encoding: string;
   collate: string;
   ctype: string;
@@ -109,7 +111,7 @@ async function describeDatabase(
   signal: AbortSignal,
 ): Promise<DatabaseDescription> {
   return connections.withSession(scope[side], { side, purpose: 'snapshot check', signal }, async (session) => {
-    const { rows } = await session.query<Omit<DatabaseDescription, 'identifier'>>(
+    const { rows } = await session.query<DatabaseDescription>(
       'select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype from pg_database where datname = current_database()',
     );
     if (!rows[0])
@@ -117,7 +119,7 @@ async function describeDatabase(
         'PreconditionFailed',
         `The database of the ${side} is not in its own catalogue. Look at the server.`,
       );
-    return { ...rows[0], identifier: await systemIdentifier(session) };
+    return rows[0];
   });
 }
 
@@ -126,12 +128,27 @@ async function systemIdentifier(session: Client): Promise<string> {
   return rows[0]?.id ?? '';
 }
 
-async function refuseProduction(session: Client, identifier: string, side: 'source' | 'target'): Promise<void> {
-  if ((await systemIdentifier(session)) !== identifier) return;
-  throw failure(
-    'PreconditionFailed',
-    `The scratch server of the rehearsal is the server of the ${side}, or a physical copy of it (same system identifier): a rehearsal never runs on production. Point rehearsal.${side} at a server of its own, made by initdb, then retry.`,
-  );
+/** Neither the side that was backed up nor the other one, which is production just as well. */
+async function refuseProduction(
+  connections: PostgresConnections,
+  scope: PostgresScope,
+  { system, backed, signal }: { system: string; backed: 'source' | 'target'; signal: AbortSignal },
+): Promise<void> {
+  for (const side of ['source', 'target'] as const) {
+    const asking = connections.withSession(scope[side], { side, purpose: 'snapshot check', signal }, systemIdentifier);
+    // One that does not answer is not the scratch server, which has just answered: the proof does not wait for a source that is away by then.
+    const found = await (side === backed ? asking : asking.catch(unlessRefused));
+    if (found !== system) continue;
+    throw failure(
+      'PreconditionFailed',
+      `The scratch server of the rehearsal is the server of the ${side}, or a physical copy of it (same system identifier): a rehearsal never runs on production. Point rehearsal.${backed} at a server of its own, made by initdb, then retry.`,
+    );
+  }
+}
+
+/** It answered, and may not be asked: it could be any server. */
+function unlessRefused(error: unknown): undefined {
+  if (failureType(error) === 'AuthDenied' || failureType(error) === undefined) throw error;
 }
 
 const ownComment = (migration: string): string => `cutover: verification of the snapshot of ${migration}`;

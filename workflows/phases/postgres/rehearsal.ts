@@ -29,6 +29,8 @@ interface Scratch {
   inventories?: ScratchInventories;
   /** Nothing of ours is there any more: a rollback weeks later does not need these servers. */
   emptied?: boolean;
+  /** `servers`, bound to what the guard of the last rehearsal has seen. */
+  bound?: RehearsalServers;
   /** Workflow ids of the rehearsals. */
   children: string[];
 }
@@ -123,7 +125,12 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
   const attempt = scratch.children.length + 1;
   const child = `${scope.migration}-rehearsal-${attempt}`;
   const followed = plan.strategy === 'cdc' && plan.reverseReplication;
-  await run('undo', 'Guard of the rehearsal').guardRehearsal({ scope, rehearsal: scratch.servers });
+  // It goes on for hours, on other workers too: its servers are bound to what the guard has seen.
+  const { servers = scratch.servers } = await run('undo', 'Guard of the rehearsal').guardRehearsal({
+    scope,
+    rehearsal: scratch.servers,
+  });
+  scratch.bound = servers;
   const started = runbook.now();
   const record: RehearsalRecord = {
     startedAt: started.toISOString(),
@@ -135,7 +142,7 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
   journal.rehearsal = record;
   scratch.children.push(child);
   try {
-    note(record, await runChild(migration, scratch.servers, child), journal.baseline?.databaseBytes);
+    note(record, await runChild(migration, servers, child), journal.baseline?.databaseBytes);
   } catch (error) {
     record.errors.push(isCancellation(error) ? `${child} was cancelled` : describeFailure(error));
     if (isCancellation(error) && CancellationScope.current().consideredCancelled) throw error;
@@ -195,7 +202,7 @@ async function emptyScratch({ runbook, scope, plan }: PostgresMigration, scratch
   const last = children.at(-1);
   if (plan.strategy === 'cdc' && last !== undefined && runbook.journal.rehearsal?.outcome !== 'passed') {
     // It may have died halfway, and a slot that is left holds back WAL.
-    const { source, target, sourceFromTarget, targetFromSource } = servers;
+    const { source, target, sourceFromTarget, targetFromSource } = scratch.bound ?? servers;
     await run('undo', `Remove the streams of ${last}`).removeStreams({
       scope: { migration: last, source, target, tables: scope.tables, links: { sourceFromTarget, targetFromSource } },
     });

@@ -5,6 +5,7 @@ import { parseDurationMs } from '../../../plan/duration';
 import type { PostgresPlan } from '../../../plan/postgres';
 import { partsOf, type RetireParts } from '../../../plan/retire';
 import { run } from '../../activity-options';
+import { typeOfFailure } from '../../logbook';
 import { needed } from '../migration';
 import { askUnlessHeld, lookForLeftovers, retain, untilReleased } from '../retention';
 import { backUp } from './back-up';
@@ -13,7 +14,7 @@ import type { PostgresMigration } from './migration';
 /** Backs the target up where the plan says so, keeps the source for the retention time, then retires it. Returns whether its fence stays up. */
 export async function retainSource(migration: PostgresMigration): Promise<boolean> {
   const { runbook, plan, scope } = migration;
-  await backUpTarget(migration);
+  const backedUp = await backUpTarget(migration);
   const looks = {
     everyMs: needed(parseDurationMs(plan.afterwards.lookEvery), 'lookEvery'),
     find: () =>
@@ -22,7 +23,7 @@ export async function retainSource(migration: PostgresMigration): Promise<boolea
         kept: { sourceFence: true, targetFence: false },
       }),
   };
-  const answer = await retain(migration, { words: 'fenced', evidence: [meaningOf(plan)], looks });
+  const answer = await retain(migration, { words: 'fenced', evidence: [meaningOf(plan), ...backedUp.evidence], looks });
   if (answer === 'rejected') {
     runbook.note('The source is kept as it is: its fence stays up.');
     return true;
@@ -30,28 +31,37 @@ export async function retainSource(migration: PostgresMigration): Promise<boolea
   const parts = partsOf(plan.retire);
   if (parts) {
     await lookForLeftovers(runbook, looks.find);
-    await retireInParts(migration, parts);
+    await retireInParts(migration, parts, backedUp);
     return true;
   }
   if (plan.retire === 'keep-fenced') {
     runbook.note('The source is retired: its fence stays up, its data is not deleted.');
     return true;
   }
-  await runbook.step('reopen-source', 'Take the fence away from the source', () =>
-    run('quickUndo', 'Lower the fence on the source').lowerFence({
-      scope,
-      side: 'source',
-    }),
-  );
+  await runbook.step('reopen-source', 'Take the fence away from the source', async () => {
+    await untilReleased(runbook);
+    return run('quickUndo', 'Lower the fence on the source').lowerFence({ scope, side: 'source' });
+  });
   return false;
 }
 
-async function backUpTarget(migration: PostgresMigration): Promise<void> {
+/** What is known of the first backup of the target, for those who decide about the source. */
+interface TargetBackup {
+  /** The plan asks for one, and it was taken or verified by nobody. */
+  leftOut: boolean;
+  evidence: string[];
+}
+
+async function backUpTarget(migration: PostgresMigration): Promise<TargetBackup> {
   const { runbook, plan } = migration;
   const { targetBackup } = plan.afterwards;
-  if (!targetBackup) return;
+  if (!targetBackup)
+    return {
+      leftOut: false,
+      evidence: ['the plan asks for no backup of the target: be sure that one is there and restores'],
+    };
   runbook.phase('target-backup');
-  await backUp(migration, {
+  const proved = await backUp(migration, {
     id: 'target-backup',
     what: 'the first backup of the target',
     side: 'target',
@@ -59,6 +69,9 @@ async function backUpTarget(migration: PostgresMigration): Promise<void> {
     name: `${plan.name}-target`,
     scratch: rehearsalServers(plan.rehearsal)?.target,
   });
+  return proved
+    ? { leftOut: false, evidence: proved }
+    : { leftOut: true, evidence: ['the first backup of the target was left out, or is not verified'] };
 }
 
 /** What approving `retire-source` means, in one line. */
@@ -75,7 +88,7 @@ function meaningOf({ retire }: PostgresPlan): string {
   ].join('; ');
 }
 
-async function retireInParts(migration: PostgresMigration, parts: RetireParts): Promise<void> {
+async function retireInParts(migration: PostgresMigration, parts: RetireParts, backedUp: TargetBackup): Promise<void> {
   const { runbook, scope } = migration;
   const archived = parts.archive ? await archive(migration) : undefined;
   if (parts.drop) {
@@ -83,17 +96,25 @@ async function retireInParts(migration: PostgresMigration, parts: RetireParts): 
       runbook.note('The source is kept: its archive was left out, and nothing is dropped without one.');
       return;
     }
-    if (!(await drop(migration, archived))) return;
+    if (backedUp.leftOut) {
+      runbook.note(
+        'The source is kept: the backup of the target that the plan asks for is not verified, and nothing is dropped before that.',
+      );
+      return;
+    }
+    if (!(await drop(migration, [...backedUp.evidence, ...archived]))) return;
   }
   const { command, timeout } = parts;
   if (!command) return;
-  await untilReleased(runbook);
   const before = runbook.journal.sourceRetired;
-  runbook.journal.sourceRetired ??= 'by-command';
   const done = await runbook.step(
     'retire-command',
     `Retire the source by the command of the plan (${command[0]})`,
-    () => run('long', `Retire the source by ${command[0]}`).runRetireCommand({ scope, command, timeout }),
+    async () => {
+      await untilReleased(runbook);
+      runbook.journal.sourceRetired ??= 'by-command';
+      return run('deliberate', `Retire the source by ${command[0]}`).runRetireCommand({ scope, command, timeout });
+    },
     { skippable: true, describe: ({ output }) => output.slice(-200) || `${command[0]} ended with exit code 0` },
   );
   if (!done) runbook.journal.sourceRetired = before;
@@ -115,7 +136,7 @@ async function archive(migration: PostgresMigration): Promise<string[] | undefin
 
 /** Asked for by a gate of its own, which names the database: nobody approves that by habit. */
 async function drop(migration: PostgresMigration, archived: string[]): Promise<boolean> {
-  const { runbook, scope } = migration;
+  const { runbook } = migration;
   const { database } = needed(migration.sourceAccess, 'access');
   const words = `drop ${database}`;
   await untilReleased(runbook);
@@ -133,16 +154,37 @@ async function drop(migration: PostgresMigration, archived: string[]): Promise<b
     runbook.note(`The database ${database} of the source is kept, fenced; nothing else was done with it.`);
     return false;
   }
-  // From here on there may be nothing to go back to.
-  runbook.journal.sourceRetired = 'dropped';
   const done = await runbook.step(
     'drop-source',
     `Drop the database ${database} of the source`,
-    () => run('long', `Drop the database ${database} of the source`).dropSourceDatabase({ scope, database }),
+    dropUnlessHeld(migration, database),
     { skippable: true, describe: ({ dropped }) => (dropped ? 'dropped' : 'was gone already') },
   );
   if (done) return true;
   delete runbook.journal.sourceRetired;
   runbook.note(`The database ${database} of the source was not dropped.`);
   return false;
+}
+
+/** Failures after which the database is certainly as it was: the server was not asked to drop it, or has refused. */
+const leftAlone: ReadonlySet<string | undefined> = new Set(['PreconditionFailed', 'TargetUnavailable', 'AuthDenied']);
+
+/** The action of a step, which may be tried weeks after the gate was approved: every time it waits for those who hold the source by then. */
+function dropUnlessHeld({ runbook, scope }: PostgresMigration, database: string): () => Promise<{ dropped: boolean }> {
+  let unsure = false;
+  return async () => {
+    await untilReleased(runbook);
+    // From here on there may be nothing to go back to.
+    runbook.journal.sourceRetired = 'dropped';
+    try {
+      return await run('deliberate', `Drop the database ${database} of the source`).dropSourceDatabase({
+        scope,
+        database,
+      });
+    } catch (error) {
+      unsure ||= !leftAlone.has(typeOfFailure(error));
+      if (!unsure) delete runbook.journal.sourceRetired;
+      throw error;
+    }
+  };
 }
