@@ -4,6 +4,7 @@ import { run } from '../../activity-options';
 import { runInLanes } from './lanes';
 import type { PostgresMigration } from './migration';
 import { megabytes } from './preflight';
+import { keepRejects, tellingRejects, transformationsOf } from './transformations';
 
 /** What a lane is told beside its number. */
 export interface LaneKind {
@@ -21,7 +22,12 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
   await runbook.step(
     'plan-copy',
     'Cut the tables into chunks, biggest first',
-    () => run('long', 'Plan the chunks of the copy').planChunks({ scope, chunkMegabytes: plan.copy.chunkMegabytes }),
+    () =>
+      run('long', 'Plan the chunks of the copy').planChunks({
+        scope,
+        chunkMegabytes: plan.copy.chunkMegabytes,
+        ...transformationsOf(plan),
+      }),
     {
       downtime: true,
       describe: ({ tables, chunks, bytesTotal }) => `${tables} tables in ${chunks} chunks, ${megabytes(bytesTotal)}`,
@@ -32,7 +38,7 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
     'copy-data',
     'Copy the rows',
     async () => {
-      await copyAllChunks(migration);
+      await tellingRejects(migration, () => copyAllChunks(migration));
       const summary = await run('long', 'Add up what was copied').summarizeCopy({ scope });
       journal.tables = summary.tables;
       journal.tablesNotListed = summary.tablesNotListed;
@@ -49,14 +55,15 @@ export async function copyTables(migration: PostgresMigration): Promise<void> {
       describe: ({ rows, bytes }) => `${rows} rows, ${megabytes(bytes)}`,
     },
   );
+  await keepRejects(migration);
 }
 
 /** Copies until every chunk is done, in lanes. */
 export async function copyAllChunks(migration: PostgresMigration, how: LaneKind = {}): Promise<void> {
-  const { runbook, scope } = migration;
+  const { runbook, plan, scope } = migration;
   await runInLanes(migration, {
     name: 'the copy',
-    lane: (lane) => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane, ...how }),
+    lane: (lane) => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane, ...how, ...transformationsOf(plan) }),
     measure: async () => {
       runbook.journal.copy = await run('quick', 'Measure the copy').measureCopy({ scope });
     },

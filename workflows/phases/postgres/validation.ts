@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import { run } from '../../activity-options';
 import { describeRecords, requirePassed } from '../proof';
 import type { PostgresMigration } from './migration';
+import { compareTransformed, reshapeTarget, transformationsOf } from './transformations';
 
 export async function validate(migration: PostgresMigration): Promise<void> {
   const { runbook, scope } = migration;
@@ -11,12 +12,13 @@ export async function validate(migration: PostgresMigration): Promise<void> {
   runbook.phase('validate');
   journal.validation = [];
   let attempt = 0;
+  const nextAttempt = () => `${journal.runId}-${(attempt += 1)}`;
 
   await runbook.step(
     'compare-rows',
     'Compare every row of every table',
     async () => {
-      const compared = await compareRows(migration, () => `${journal.runId}-${(attempt += 1)}`);
+      const compared = await compareRows(migration, nextAttempt);
       migration.tables = compared.artifact;
       journal.tables = mergeTables(journal.tables ?? [], compared.tables);
       journal.tablesNotListed = compared.tablesNotListed;
@@ -24,6 +26,8 @@ export async function validate(migration: PostgresMigration): Promise<void> {
     },
     { downtime: true, describe: describeRecords },
   );
+
+  await compareTransformed(migration, nextAttempt);
 
   await runbook.step(
     'compare-objects',
@@ -47,6 +51,7 @@ export async function validate(migration: PostgresMigration): Promise<void> {
   );
 
   await compareSchemas(migration, true);
+  await reshapeTarget(migration);
   await checkTarget(migration, true);
 }
 
@@ -62,6 +67,7 @@ export async function compareSchemas(migration: PostgresMigration, downtime: boo
       const compared = await run('long', 'Fidelity of the schema').compareFidelity({
         scope,
         accept: validation.acceptDifferences,
+        ...transformationsOf(plan),
       });
       journal.fidelity = {
         compared: compared.compared,
@@ -133,7 +139,12 @@ export async function checkTarget(migration: PostgresMigration, downtime: boolea
  * comparison, or during it: then both are done once more. A strategy may have a repair of its own; what it repaired is not verified either.
  */
 async function compareRows({ plan, scope, repairRows }: PostgresMigration, nextAttempt: () => string) {
-  const repair = () => run('long', 'Copy again what a crash of the target has emptied').copyLane({ scope, lane: 0 });
+  const repair = () =>
+    run('long', 'Copy again what a crash of the target has emptied').copyLane({
+      scope,
+      lane: 0,
+      ...transformationsOf(plan),
+    });
   await repair();
   for (;;) {
     const compared = await run('long', 'Digest every table in both databases').compareTables({
@@ -141,6 +152,7 @@ async function compareRows({ plan, scope, repairRows }: PostgresMigration, nextA
       checksum: plan.validation.checksum,
       lanes: plan.copy.lanes,
       attempt: nextAttempt(),
+      ...(plan.transformations.length > 0 ? { except: plan.transformations.map(({ table }) => table) } : {}),
     });
     if (compared.unequal === 0) return compared;
     if ((await repair()).chunks === 0 && !(await repairRows?.(compared))) return compared;
