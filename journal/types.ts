@@ -342,6 +342,8 @@ export interface RehearsalRecord {
   /** Of the scratch source, and how many times as large production is. */
   databaseBytes?: number;
   sizeRatio?: number;
+  /** Rows that the plan's transformations could not take there. */
+  rejects?: RejectRecord[];
   /** URL of the child's own report. */
   report?: string;
 }

@@ -5,6 +5,7 @@ import { needed } from '../phases/migration';
 import type { PostgresMigration } from '../phases/postgres/migration';
 import { megabytes } from '../phases/postgres/preflight';
 import { schemaUnchanged } from '../phases/postgres/schema-unchanged';
+import { limitsEvidence } from '../phases/postgres/transformations';
 import type { Strategy } from './strategy';
 
 export class BigBang implements Strategy {
@@ -18,6 +19,7 @@ export class BigBang implements Strategy {
     return [
       'the schema is on the target and empty; the backup is verified',
       `writes stop now, for ${this.migration.runbook.journal.baseline?.rows ?? 'unknown'} rows to be copied and proved`,
+      ...limitsEvidence(this.migration),
     ];
   }
 

@@ -1,5 +1,6 @@
 // Tables whose columns are other ones on the target. Every step is left out where the plan has none; names and drops come last, when all that
 // speaks of the source's names is done.
+import type { RejectRecord } from '../../../journal/types';
 import type { Transformation } from '../../../plan/transformations';
 import type { PostgresPlan } from '../../../plan/postgres';
 import { run } from '../../activity-options';
@@ -96,14 +97,20 @@ export async function reshapeTarget({ runbook, plan, scope }: PostgresMigration)
   );
 }
 
-/** For people at a gate: nothing where the plan has no transformations. */
-export function rejectsEvidence({ runbook }: PostgresMigration): string[] {
-  const tables = runbook.journal.transformations?.tables;
+/** For people at a gate: nothing where there are no transformations. */
+export function rejectsWords(tables: RejectRecord[] | undefined): string[] {
   if (!tables) return [];
   const rejected = tables.filter(({ rejects }) => rejects > 0);
-  return rejected.length === 0
-    ? [`transformations: every row of ${tables.length} tables was taken`]
-    : [
-        `transformations: NOT on the target are ${rejected.map(({ table, rejects, maxRejects }) => `${rejects} rows of ${table} (the plan takes ${maxRejects})`).join(', ')}`,
-      ];
+  if (rejected.length === 0) return [`transformations: every row of ${tables.length} tables was taken`];
+  const words = rejected.map(
+    ({ table, rejects, maxRejects }) => `${rejects} rows of ${table} (the plan takes ${maxRejects})`,
+  );
+  return [`transformations: NOT on the target are ${words.join(', ')}; the artifact rejects.jsonl names them`];
+}
+
+/** Before the copy nobody knows how many there will be. */
+export function limitsEvidence({ plan: { transformations } }: PostgresMigration): string[] {
+  if (transformations.length === 0) return [];
+  const limits = transformations.map(({ table, maxRejects }) => `${table} (at most ${maxRejects} rows may be refused)`);
+  return [`columns are other ones on the target in ${limits.join(', ')}`];
 }
