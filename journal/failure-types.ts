@@ -11,6 +11,8 @@ const retryable = {
   /** A replication slot is gone or invalid: what it held back cannot be streamed any more. */
   StreamLost: false,
   SchemaChanged: false,
+  /** More rows were refused by the plan's transformations than the plan takes. */
+  TooManyRejects: false,
   SourceUnavailable: true,
   TargetUnavailable: true,
   ApplicationUnavailable: true,

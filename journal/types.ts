@@ -135,6 +135,22 @@ export interface ValidationRecord {
   differences?: string[];
 }
 
+/** Rows of one table that the plan's transformations could not take. */
+export interface RejectRecord {
+  /** `schema.table`, unquoted. */
+  table: string;
+  rejects: number;
+  /** What the plan takes. */
+  maxRejects: number;
+}
+
+/** What became of the tables whose columns are other ones on the target. */
+export interface TransformationRecord {
+  tables: RejectRecord[];
+  /** The first twenty, one line each: table, key, column, reason. */
+  rejects: string[];
+}
+
 export interface CopyProgress {
   rows: string;
   rowsEstimated: string;
@@ -334,6 +350,8 @@ export interface RehearsalRecord {
   /** Of the scratch source, and how many times as large production is. */
   databaseBytes?: number;
   sizeRatio?: number;
+  /** Rows that the plan's transformations could not take there. */
+  rejects?: RejectRecord[];
   /** URL of the child's own report. */
   report?: string;
 }
@@ -503,6 +521,8 @@ export interface Journal {
   /** How many tables there are beyond those listed in `tables`. */
   tablesNotListed?: number;
   validation?: ValidationRecord[];
+  /** Left out where the plan has none. */
+  transformations?: TransformationRecord;
   /** Calico. */
   accounting?: CalicoAccounting;
   imports?: KindImport[];

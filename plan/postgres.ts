@@ -13,6 +13,7 @@ import {
 import { rehearsalSchema, rehearsalServers } from './rehearsal';
 import { retireSchema } from './retire';
 import { decisionSchema, planNameSchema } from './runbook';
+import { transformationsSchema } from './transformations';
 import { rollbackTriggersSchema } from './triggers';
 
 export type { RollbackTriggers } from './triggers';
@@ -198,6 +199,8 @@ const plannedSchema = z
     /** `create`: roles missing on the target are created with their attributes, memberships and, where readable, password hashes. `require`: they must be there. */
     roles: z.enum(['create', 'require']).default('create'),
     copy: copySchema.prefault({}),
+    /** Tables whose columns are other ones on the target; for the strategy `big-bang`. */
+    transformations: transformationsSchema.default([]),
     validation: validationSchema.prefault({}),
     rollbackTriggers: rollbackTriggersSchema.prefault({}),
     /** How changes are streamed; for the strategy `cdc`. */
@@ -217,6 +220,14 @@ const plannedSchema = z
     retire: retireSchema.default('keep-fenced'),
   })
   .superRefine((plan, context) => {
+    if (plan.transformations.length > 0 && plan.strategy !== 'big-bang') {
+      context.addIssue({
+        code: 'custom',
+        path: ['transformations'],
+        input: plan.transformations.map(({ table }) => table),
+        message: `expected none together with strategy "${plan.strategy}": ${cannotTransform[plan.strategy]}. Take "big-bang", or change the schema before or after the migration`,
+      });
+    }
     if (plan.cdc.largeObjects === 'copy-under-fence' && plan.strategy === 'cdc' && plan.reverseReplication !== false) {
       context.addIssue({
         code: 'custom',
@@ -300,6 +311,13 @@ function withDefaults<Plan extends z.output<typeof plannedSchema>>(plan: Plan) {
     maxDowntime: plan.maxDowntime ?? (plan.strategy === 'cdc' ? '60s' : '1h'),
   };
 }
+
+/** Why only rows that stand still, and are written by us alone, go through expressions. */
+const cannotTransform = {
+  incremental: 'its passes compare the rows of both sides as they are',
+  'dual-write': 'the application writes the same rows to both sides',
+  cdc: 'logical replication applies the rows of the source as they are',
+} as const;
 
 /** Whatever server each is bound to: one text is behind both. */
 function sameReference(left: ConnectionReference, right: ConnectionReference): boolean {

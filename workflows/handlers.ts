@@ -267,6 +267,8 @@ function status(journal: Journal): MigrationStatus {
     accounting,
     imports,
     validation,
+    // Counts alone: keys of rows are for the report.
+    ...(journal.transformations ? { rejects: journal.transformations.tables } : {}),
     downtime,
     rehearsal,
     prediction,

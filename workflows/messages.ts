@@ -17,6 +17,7 @@ import type {
   Reconciliation,
   PassRecord,
   RefusedMessage,
+  RejectRecord,
   RehearsedStep,
   Replication,
   StepRecord,
@@ -129,6 +130,8 @@ export interface MigrationStatus {
   accounting?: CalicoAccounting;
   imports?: KindImport[];
   validation?: ValidationRecord[];
+  /** Rows that the plan's transformations could not take, by table; left out where it has none. */
+  rejects?: RejectRecord[];
   downtime?: Downtime;
   rehearsal?: Journal['rehearsal'];
   prediction?: Journal['prediction'];
@@ -182,6 +185,8 @@ export interface RehearsalFindings {
   /** Of the forward way, in order. */
   steps: RehearsedStep[];
   databaseBytes?: number;
+  /** Rows that the plan's transformations could not take. */
+  rejects?: RejectRecord[];
 }
 
 export type Parsed<Payload> = { ok: true; payload: Payload } | { ok: false; why: string };

@@ -32,6 +32,7 @@ import { createCarryActivities } from './stream/carry';
 import { createFreezeActivities } from './stream/freeze';
 import { createHotActivities } from './stream/hot';
 import { createSlotGuardActivities } from './stream/guard-slots';
+import { createTransformActivities } from './transform';
 import { createValidationActivities } from './validate';
 
 export function createPostgresActivities(dependencies: PostgresDependencies) {
@@ -69,5 +70,6 @@ export function createPostgresActivities(dependencies: PostgresDependencies) {
     ...createSlotGuardActivities(dependencies),
     ...createDualWriteActivities(dependencies),
     ...createIncrementalActivities(dependencies),
+    ...createTransformActivities(dependencies),
   };
 }

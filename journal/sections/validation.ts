@@ -14,6 +14,7 @@ import {
 import { formatBytes, formatCount, formatMaybeMs, formatRate, plural } from '../quantities';
 import { done, failed, open, pending, quiet, warning } from '../reading';
 import type { Journal, TableRecord, ValidationRecord } from '../types';
+import { transformations } from './transformations';
 
 export function validation(journal: Journal): Section {
   return {
@@ -23,6 +24,7 @@ export function validation(journal: Journal): Section {
     blocks: [
       table(['Validation Check', 'Source', 'Target', 'Match', '>Time'], checks(journal)),
       ...everyComparison(journal.validation ?? []),
+      ...transformations(journal),
       heading('Tables'),
       ...tables(journal),
       heading('Structure'),

@@ -113,6 +113,19 @@ export const scenarios: Record<string, Scenario> = {
     await handle.result();
     return handle;
   },
+  'big-bang-transformed-with-rejects': async ({ start, world }) => {
+    world.failNext('copyLane', 1, 'TooManyRejects');
+    const handle = await start({
+      gates: 'auto',
+      transformations: [
+        { table: 'public.orders', columns: { quantity: { rename: 'pieces', type: 'integer' } }, maxRejects: 5 },
+      ],
+    });
+    await until(handle, phaseIs('blocked'));
+    await handle.signal(retrySignal, { by: 'anna' });
+    await handle.result();
+    return handle;
+  },
   'big-bang-cancelled-in-copy': async ({ start, world }) => {
     world.hold('copyLane');
     const handle = await start({ gates: 'auto' });

@@ -6,6 +6,7 @@ import type { PostgresMigration } from '../phases/postgres/migration';
 import { collectStatistics } from '../phases/postgres/objects';
 import { megabytes } from '../phases/postgres/preflight';
 import { schemaUnchanged } from '../phases/postgres/schema-unchanged';
+import { limitsEvidence } from '../phases/postgres/transformations';
 import type { Strategy } from './strategy';
 
 export class BigBang implements Strategy {
@@ -19,6 +20,7 @@ export class BigBang implements Strategy {
     return [
       'the schema is on the target and empty; the backup is verified',
       `writes stop now, for ${this.migration.runbook.journal.baseline?.rows ?? 'unknown'} rows to be copied and proved`,
+      ...limitsEvidence(this.migration),
     ];
   }
 

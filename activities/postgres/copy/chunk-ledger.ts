@@ -6,6 +6,7 @@
 // before it believes the ledger, and thereby makes every earlier commit durable.
 import type { ClientBase } from 'pg';
 import { ledgerSchema } from '../scope';
+import { rejectsDdl } from '../transform/rejects';
 
 export const copyLedgerDdl = `
 create table if not exists ${ledgerSchema}.setting (
@@ -150,6 +151,12 @@ export async function forgetUnloggedAfterCrash(target: ClientBase): Promise<void
   await target.query(`lock table ${ledgerSchema}.unlogged_alive in exclusive mode`);
   const again = await target.query(`select from ${ledgerSchema}.unlogged_alive`);
   if (!again.rowCount) {
+    // Rejects are logged, and would be written again. A ledger of an earlier version has no table for them.
+    await target.query(rejectsDdl);
+    await target.query(
+      `delete from ${ledgerSchema}.rejects r using ${ledgerSchema}.copied_table t
+       where t.schema_name = r.schema_name and t.table_name = r.table_name and t.persistence = 'u'`,
+    );
     await target.query(
       `update ${ledgerSchema}.chunk c set state = 'todo', rows = null, bytes = null
        from ${ledgerSchema}.copied_table t where t.id = c.table_id and t.persistence = 'u' and c.state = 'done'`,

@@ -1,6 +1,7 @@
 // Planning the copy: every selected table, cut into chunks, biggest first, written to the ledger in one transaction. Looks at the
 // target before: each table must be there, with the same columns, empty, and with nothing that would fire while rows come in.
 import type { Client, ClientBase } from 'pg';
+import type { Transformation } from '../../../plan/transformations';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
 import type { PostgresDependencies } from '../../dependencies';
@@ -10,6 +11,7 @@ import { ledgerSchema, type PostgresScope } from '../scope';
 import { groupLedgerDdl } from '../stream/group-ledger';
 import { isStreamed } from '../stream/streamed-tables';
 import { listTables, type SelectedTable } from '../tables';
+import { rejectsDdl } from '../transform/rejects';
 import { copyLedgerDdl } from './chunk-ledger';
 import { BinaryTypes } from './copy-format';
 import { cut, tidRangeScanVersion } from './cut';
@@ -36,9 +38,12 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
       scope,
       chunkMegabytes,
       strategy,
+      transformations = [],
     }: {
       scope: PostgresScope;
       chunkMegabytes: number;
+      /** Of the plan: rows of these tables are staged as the source has them. */
+      transformations?: Transformation[];
       /** Streams carry no unlogged tables: with 'cdc' they get no chunks and are copied under the fence. */
       strategy?: 'cdc';
     }): Promise<CopyPlanSummary> {
@@ -66,7 +71,10 @@ export function createPlanActivities({ connections }: PostgresDependencies) {
             );
             beat.report({ step: `${tables.length} tables` });
             const targetColumns = await readCopiedColumns(target);
-            const plans = tables.map((table) => planTable(table, types, targetColumns));
+            const staged = new Set(transformations.map(({ table }) => table));
+            const plans = tables.map((table) =>
+              planTable(table, types, targetColumns, staged.has(`${table.schema}.${table.name}`)),
+            );
             requireColumns(plans);
             await requireQuiet(target, tables);
             await requireEmpty(target, tables);
@@ -95,7 +103,7 @@ export async function openCopyLedger(target: Client, migration: string): Promise
   await openLedger(target, migration);
   await target.query(`select pg_advisory_lock(hashtextextended('${ledgerSchema} ledger', 0))`);
   try {
-    await target.query(copyLedgerDdl + groupLedgerDdl);
+    await target.query(copyLedgerDdl + groupLedgerDdl + rejectsDdl);
   } finally {
     await target.query(`select pg_advisory_unlock(hashtextextended('${ledgerSchema} ledger', 0))`);
   }
@@ -166,7 +174,8 @@ interface PlannedTable {
   missing: string[];
 }
 
-function planTable(table: SelectedTable, source: CopiedColumns, target: CopiedColumns): PlannedTable {
+/** @param staged the target's columns may have other types: what arrives there first are rows as the source has them */
+function planTable(table: SelectedTable, source: CopiedColumns, target: CopiedColumns, staged: boolean): PlannedTable {
   const name = quoteQualified(table.schema, table.name);
   const shown = `${table.schema}.${table.name}`;
   const there = target.byTable.get(name);
@@ -177,7 +186,7 @@ function planTable(table: SelectedTable, source: CopiedColumns, target: CopiedCo
     : columns.filter((column) => there.get(column)?.generated !== false).map((column) => `${shown}.${column}`);
   const binary = columns.every((column) => {
     const form = here?.get(column)?.form;
-    return form !== undefined && form === there?.get(column)?.form;
+    return form !== undefined && (staged || form === there?.get(column)?.form);
   });
   return { table, columns, format: binary ? 'binary' : 'text', filenode: source.filenodes.get(name), missing };
 }

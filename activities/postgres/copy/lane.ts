@@ -19,6 +19,10 @@ import { endEarlierAttempts, namesOfAttempt, requireNotStopped, withCopySessions
 import { readTuning, type CopyTuning } from './settings';
 import { Throttle } from './throttle';
 import { TuningWatch } from './tuning-watch';
+import type { Transformation } from '../../../plan/transformations';
+import { requireWithinLimits } from '../transform/rejects';
+import { readTransformedTable, stageTransformed, type TransformedTable } from '../transform/table';
+import { takeStaged } from '../transform/take';
 
 /** Below this a table is not worth a new file on the target, which FREEZE needs. */
 const freezeFromBytes = 1_048_576;
@@ -33,6 +37,8 @@ export interface CopyLaneInput {
   group?: number;
   /** The application writes to the target as well: rows whose key is there already stay as they are. */
   merge?: boolean;
+  /** Of the plan: rows of these tables go through their expressions. The same as `planChunks` was given. */
+  transformations?: Transformation[];
 }
 
 /** What a lane shows while it runs. */
@@ -53,8 +59,8 @@ export function createLaneActivities({ connections }: PostgresDependencies) {
     /**
      * Copies chunks until none is left or the lane is tuned away; gives what this attempt committed. Cancelled, it comes back only when
      * its backends are gone and its unfinished chunk is rolled back.
-     * @throws SourceUnavailable, TargetUnavailable (retryable); TargetConflict, VerificationMismatch, PreconditionFailed, AuthDenied, and for a
-     *   copy group SnapshotLost (not)
+     * @throws SourceUnavailable, TargetUnavailable (retryable); TargetConflict, VerificationMismatch, PreconditionFailed, AuthDenied, for a
+     *   copy group SnapshotLost, and TooManyRejects of transformed tables (not)
      */
     async copyLane(input: CopyLaneInput): Promise<{ rows: string; bytes: number; chunks: number }> {
       return withHeartbeat<LaneProgress, { rows: string; bytes: number; chunks: number }>(
@@ -73,6 +79,7 @@ class Lane {
   private chunks = 0;
   private inFlight = 0;
   private chunk?: Chunk;
+  private readonly transformed = new Map<string, TransformedTable>();
 
   constructor(
     private readonly connections: PostgresConnections,
@@ -105,6 +112,8 @@ class Lane {
   private async copyChunks(source: Client, target: Client): Promise<void> {
     const { scope, lane, snapshot, group } = this.input;
     await forgetUnloggedAfterCrash(target);
+    const { transformations = [] } = this.input;
+    if (transformations.length > 0) await requireWithinLimits(target, transformations);
     if (group !== undefined) await readUnderGroup(source, target, group, scope.migration);
     else if (snapshot) {
       await on('source', source.query('begin transaction isolation level repeatable read, read only'));
@@ -137,7 +146,12 @@ class Lane {
     const { signal } = this.beat;
     this.inFlight = 0;
     const { merge } = this.input;
-    const into = merge ? await stageSql(target, table) : copyIntoSql(table, await mayFreeze(chunk, target));
+    const transformed = await this.transformedTable(table, source, target);
+    const into = transformed
+      ? await stageTransformed(target, transformed, table.columns, table.format)
+      : merge
+        ? await stageSql(target, table)
+        : copyIntoSql(table, await mayFreeze(chunk, target));
     const { rowsOut, rowsIn, bytes } = await streamRows({
       source,
       target,
@@ -157,14 +171,32 @@ class Lane {
       );
     }
     if (chunk.kind === 'ctid') await this.requireSameFile(source, table);
-    const rows = merge ? await mergeStaged(target, table) : rowsIn;
+    const rows = transformed
+      ? (await takeStaged(target, transformed, chunk.id, rowsIn)).rows
+      : merge
+        ? await mergeStaged(target, table)
+        : rowsIn;
     await markDone(target, chunk, { rows, bytes, lane: this.input.lane });
     await target.query('commit');
+    if (transformed) await requireWithinLimits(target, [transformed.transformation]);
     this.rows += BigInt(rows);
     this.bytes += bytes;
     this.chunks += 1;
     this.inFlight = 0;
     this.report();
+  }
+
+  private async transformedTable(
+    { schema, name }: TablePlan,
+    source: Client,
+    target: Client,
+  ): Promise<TransformedTable | undefined> {
+    const table = `${schema}.${name}`;
+    const transformation = this.input.transformations?.find((one) => one.table === table);
+    if (!transformation) return undefined;
+    const known = this.transformed.get(table) ?? (await readTransformedTable(source, target, transformation));
+    this.transformed.set(table, known);
+    return known;
   }
 
   /** Page ranges mean something only as long as the table is not rewritten (VACUUM FULL, CLUSTER) between two chunks. */

@@ -7,6 +7,8 @@ import { quoteQualified } from '../identifier';
 import { forgetPassesSql } from '../incremental/ledger';
 import { ownsLedger } from '../ledger';
 import { ledgerSchema, type PostgresScope } from '../scope';
+import { forgetPiecesSql } from '../transform/pieces';
+import { rejectsDdl } from '../transform/rejects';
 import { copyLedgerExists } from './chunk-ledger';
 import { endCopySessions } from './sessions';
 import { writeSetting } from './settings';
@@ -72,9 +74,12 @@ export function createStopActivities({ connections }: PostgresDependencies) {
             await target.query(`delete from only ${quoteQualified(schema, name)} ${condition ?? ''}`);
           }
           await target.query(`truncate ${ledgerSchema}.chunk, ${ledgerSchema}.copied_table`);
+          await target.query(rejectsDdl);
+          await target.query(`truncate ${ledgerSchema}.rejects`);
           await target.query(`delete from ${ledgerSchema}.setting where key in ('planned', 'summarizedAt')`);
           // What was compared before is a proof of nothing now.
           await target.query(`drop table if exists ${ledgerSchema}.digest`);
+          await target.query(forgetPiecesSql);
           await target.query(forgetPassesSql);
           await target.query('commit');
           return { tables: rows.length };

@@ -2,9 +2,11 @@
 // differ in, and after asking the target how it would write the source's definitions. The grantor of a membership in a role is
 // not compared: it becomes the role that migrates. That of a privilege is, as the catalogs record it.
 import type { Client } from 'pg';
+import type { Transformation } from '../../../plan/transformations';
 import type { Catalog, CatalogObject } from './catalog';
 import { compareCatalogs, describe, type Difference } from './changes';
 import { findSameMeaning } from './deparse';
+import { followsFrom } from './transformed';
 
 export interface Fidelity {
   /** Properties that were compared. */
@@ -26,6 +28,7 @@ export async function compareSchemas(
   targetCatalog: Catalog,
   target: Client,
   accept: string[],
+  transformations: Transformation[] = [],
 ): Promise<Fidelity> {
   const oldest = Math.min(source.major, targetCatalog.major);
   const unquote = unquoting(source, targetCatalog);
@@ -41,7 +44,12 @@ export async function compareSchemas(
     const text = describe(difference, 'source', 'target');
     const entries = accept.filter((entry) => answersTo(entry, difference, text));
     for (const entry of entries) used.add(entry);
-    const reason = entries.length > 0 ? 'accepted by the plan' : harmlessBecause(difference, left);
+    const reason =
+      entries.length > 0
+        ? 'accepted by the plan'
+        : followsFrom(transformations, difference, left, right)
+          ? `by the plan's transformations`
+          : harmlessBecause(difference, left);
     if (reason === undefined) differences.push(text);
     else accepted.push(`${text} (${reason})`);
   }

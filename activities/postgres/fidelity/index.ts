@@ -1,4 +1,5 @@
 // The proof that the target has the source's schema.
+import type { Transformation } from '../../../plan/transformations';
 import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
 import { withHeartbeat } from '../../heartbeat';
@@ -28,6 +29,7 @@ export function createFidelityActivities({ connections, artifacts }: PostgresDep
     /**
      * Compares the schemas of both databases object by object.
      * @param accept differences that may be, by a line of an earlier report, by identity, or by identity and property
+     * @param transformations of the plan, not renamed and not dropped yet: what follows from them is accepted
      * @param catalog the source as it was read earlier; without it the source is read now
      * @throws SourceUnavailable, TargetUnavailable (both retryable); differences are no error
      */
@@ -35,10 +37,12 @@ export function createFidelityActivities({ connections, artifacts }: PostgresDep
       scope,
       catalog,
       accept,
+      transformations = [],
     }: {
       scope: PostgresScope;
       catalog?: ArtifactReference;
       accept: string[];
+      transformations?: Transformation[];
     }): Promise<FidelityResult> {
       return withHeartbeat({}, async ({ signal }) => {
         const source = catalog
@@ -53,7 +57,7 @@ export function createFidelityActivities({ connections, artifacts }: PostgresDep
           { side: 'target', purpose: 'compare the schema', signal },
           async (session) => {
             const target = await readCatalog(session, scope.tables);
-            const fidelity = await compareSchemas(source, target, session, accept);
+            const fidelity = await compareSchemas(source, target, session, accept, transformations);
             const artifact = await artifacts.put(
               scope.migration,
               'fidelity.json',

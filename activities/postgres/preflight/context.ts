@@ -6,6 +6,7 @@ import type { Afterwards, CdcSettings, RollbackTriggers, Snapshot, Validation } 
 import type { ConnectionReference } from '../../../plan/reference';
 import type { Rehearsal } from '../../../plan/rehearsal';
 import type { Retire } from '../../../plan/retire';
+import type { Transformation } from '../../../plan/transformations';
 import type { PostgresDependencies } from '../../dependencies';
 import { postgresFailure } from '../errors';
 import type { PostgresScope } from '../scope';
@@ -31,6 +32,8 @@ export interface PreflightInput {
   reverseReplication?: boolean;
   /** For the strategy `incremental`; without it the plan's defaults. */
   incremental?: IncrementalSettings;
+  /** Tables whose columns are other ones on the target; without it none. */
+  transformations?: Transformation[];
 }
 
 export type CheckedSide = 'source' | 'target';

@@ -28,6 +28,7 @@ import { selectionChecks } from './selection';
 import { snapshotChecks } from './snapshot';
 import { streams } from './streaming';
 import { targetEmptyChecks } from './target-empty';
+import { transformationChecks, transforms } from './transformations';
 import { validationChecks } from './validation';
 import { versionChecks } from './versions';
 
@@ -58,7 +59,7 @@ const families: PreflightCheck[][] = [
 /** Names of all checks of all strategies, as waivers use them. */
 export const preflightCheckNames: readonly string[] = [
   ...new Set(
-    [...families.flat(), ...afterwardsChecks, ...replicationChecks, ...dualWriteChecks, ...passChecks].map(
+    [...families.flat(), ...afterwardsChecks, ...replicationChecks, ...dualWriteChecks, ...passChecks, ...transformationChecks].map(
       ({ name }) => name,
     ),
   ),
@@ -83,6 +84,7 @@ export function createPreflightActivities(dependencies: PostgresDependencies) {
             ...(streams(context) ? replicationChecks : []),
             ...(writesToBoth(context) ? dualWriteChecks : []),
             ...(makesPasses(context) ? passChecks : []),
+            ...(transforms(context) ? transformationChecks : []),
           ];
           const checks = await runChecks(battery, context, input.waivers);
           const facts = await gatherFacts(context);

@@ -4,6 +4,7 @@ import { formatBytes } from '../../../journal/quantities';
 import { run } from '../../activity-options';
 import { runInLanes } from './lanes';
 import type { PostgresMigration } from './migration';
+import { keepRejects, tellingRejects, transformationsOf } from './transformations';
 
 /** What a lane is told beside its number. */
 export interface LaneKind {
@@ -17,7 +18,12 @@ export interface LaneKind {
 export async function copyTables(migration: PostgresMigration): Promise<void> {
   migration.runbook.phase('copy');
   await planCopy(migration, { downtime: true });
-  await copyData(migration, { title: 'Copy the rows', copy: () => copyAllChunks(migration), downtime: true });
+  await copyData(migration, {
+    title: 'Copy the rows',
+    copy: () => tellingRejects(migration, () => copyAllChunks(migration)),
+    downtime: true,
+  });
+  await keepRejects(migration);
   migration.copied = true;
 }
 
@@ -34,6 +40,7 @@ export async function planCopy(
         scope,
         chunkMegabytes: plan.copy.chunkMegabytes,
         ...how,
+        ...transformationsOf(plan),
       }),
     {
       downtime,
@@ -79,10 +86,10 @@ export async function copyData(migration: PostgresMigration, { title, copy, down
 
 /** Copies until every chunk is done, in lanes. */
 export async function copyAllChunks(migration: PostgresMigration, how: LaneKind = {}): Promise<void> {
-  const { runbook, scope } = migration;
+  const { runbook, plan, scope } = migration;
   await runInLanes(migration, {
     name: 'the copy',
-    lane: (lane) => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane, ...how }),
+    lane: (lane) => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane, ...how, ...transformationsOf(plan) }),
     measure: async () => {
       runbook.journal.copy = await run('quick', 'Measure the copy').measureCopy({ scope });
     },

@@ -7,6 +7,7 @@ import { recommendStrategy } from '../../strategies/recommend';
 import { checksEvidence, countOutcomes, requireChecks } from '../checks';
 import { needed } from '../migration';
 import type { PostgresMigration } from './migration';
+import { transformationsOf } from './transformations';
 
 export async function preflight(migration: PostgresMigration): Promise<void> {
   const { runbook, plan, scope } = migration;
@@ -64,6 +65,7 @@ async function checkEverything(migration: PostgresMigration): Promise<Check[]> {
     retire: plan.retire,
     ...(plan.strategy === 'cdc' ? { cdc: plan.cdc, reverseReplication: plan.reverseReplication } : {}),
     ...(plan.strategy === 'incremental' ? { incremental: plan.incremental } : {}),
+    ...transformationsOf(plan),
   });
   if (plan.application) {
     checks.push(

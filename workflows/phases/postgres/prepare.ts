@@ -6,6 +6,7 @@ import { megabytes } from './preflight';
 import { needed } from '../migration';
 import type { PostgresMigration } from './migration';
 import { rehearse } from './rehearsal';
+import { shapeTarget } from './transformations';
 
 /** Step 4a: the last backup before the migration, verified; with scratch servers by section 3, the rehearsal of the whole migration. */
 export async function snapshot(migration: PostgresMigration): Promise<void> {
@@ -124,6 +125,8 @@ export async function prepareTarget(migration: PostgresMigration): Promise<void>
       describe: ({ objects }) => `${objects} objects in one transaction`,
     },
   );
+
+  await shapeTarget(migration);
 
   await runbook.step(
     'database-properties',

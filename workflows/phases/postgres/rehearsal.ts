@@ -22,6 +22,7 @@ import type { postgresMigration } from '../../postgres-migration';
 import { rehearsalPlan } from '../../rehearsal-plan';
 import { needed } from '../migration';
 import type { PostgresMigration } from './migration';
+import { rejectsWords } from './transformations';
 
 /** The scratch databases of one migration, from where they were found empty to where they are empty again. */
 interface Scratch {
@@ -183,8 +184,8 @@ function note(record: RehearsalRecord, result: MigrationResult, productionBytes:
     record.errors.push('it told nothing of what it found');
     return;
   }
-  const { reached, failure, validationPassed, validations, rollbackMs, left, steps, databaseBytes } = found;
-  Object.assign(record, { steps, validations, databaseBytes });
+  const { reached, failure, validationPassed, validations, rollbackMs, left, steps, databaseBytes, rejects } = found;
+  Object.assign(record, { steps, validations, databaseBytes, ...(rejects ? { rejects } : {}) });
   record.validationPassed = validationPassed;
   if (databaseBytes && productionBytes) record.sizeRatio = productionBytes / databaseBytes;
   if (!reached) record.errors.push(failure ?? 'it went back before its end');
@@ -246,6 +247,7 @@ export function rehearsalEvidence(record: RehearsalRecord): string[] {
     `validation: ${validationPassed ? 'passed' : 'did not pass'}${validations ? `, ${validations.passed} of ${validations.of}` : ''}`,
     `rollback rehearsed: ${rollback?.rehearsed ? `yes, ${way}, in ${formatDurationMs(rollback.durationMs ?? 0)}` : 'no'}`,
     `steps: ${longest.map(({ id, durationMs: ms }) => `${id} ${formatDurationMs(ms)}`).join(', ')}`,
+    ...rejectsWords(record.rejects),
     ...(report ? [`its report: ${report}`] : []),
   ];
 }

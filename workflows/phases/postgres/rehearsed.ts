@@ -45,6 +45,7 @@ export function findingsOf({ runbook: { journal, rehearsal } }: PostgresMigratio
       .map(({ kind, name, where }) => `${kind} ${name} on the rehearsal ${where}`),
     steps: forwardSteps(journal, reachedAt),
     databaseBytes: baseline?.databaseBytes,
+    ...(journal.transformations ? { rejects: journal.transformations.tables } : {}),
   };
 }
 

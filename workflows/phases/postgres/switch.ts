@@ -3,6 +3,7 @@ import { run } from '../../activity-options';
 import { endDowntime } from '../downtime';
 import { proveSilence } from './freeze';
 import type { PostgresMigration } from './migration';
+import { rejectsWords } from './transformations';
 
 /** Target healthy, application pointed at it, still in maintenance mode. */
 export async function switchApplication(migration: PostgresMigration): Promise<void> {
@@ -29,6 +30,7 @@ export async function switchApplication(migration: PostgresMigration): Promise<v
     });
     await runbook.gate('switch-application', [
       'every validation has passed; the source is fenced',
+      ...rejectsWords(runbook.journal.transformations?.tables),
       'point the application at the target, keep it from writing until you approve',
     ]);
     return;

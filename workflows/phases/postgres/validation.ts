@@ -5,6 +5,7 @@ import type { TableRecord } from '../../../journal/types';
 import { run } from '../../activity-options';
 import { describeRecords, requirePassed } from '../proof';
 import type { PostgresMigration } from './migration';
+import { compareTransformed, reshapeTarget, transformationsOf } from './transformations';
 
 export async function validate(migration: PostgresMigration): Promise<void> {
   const { runbook, scope } = migration;
@@ -12,12 +13,13 @@ export async function validate(migration: PostgresMigration): Promise<void> {
   runbook.phase('validate');
   journal.validation = [];
   let attempt = 0;
+  const nextAttempt = () => `${journal.runId}-${(attempt += 1)}`;
 
   await runbook.step(
     'compare-rows',
     'Compare every row of every table',
     async () => {
-      const compared = await compareRows(migration, () => `${journal.runId}-${(attempt += 1)}`);
+      const compared = await compareRows(migration, nextAttempt);
       migration.tables = compared.artifact;
       journal.tables = mergeTables(journal.tables ?? [], compared.tables);
       journal.tablesNotListed = compared.tablesNotListed;
@@ -25,6 +27,8 @@ export async function validate(migration: PostgresMigration): Promise<void> {
     },
     { downtime: true, describe: describeRecords },
   );
+
+  await compareTransformed(migration, nextAttempt);
 
   await runbook.step(
     'compare-objects',
@@ -48,6 +52,7 @@ export async function validate(migration: PostgresMigration): Promise<void> {
   );
 
   await compareSchemas(migration, true);
+  await reshapeTarget(migration);
   await checkTarget(migration, true);
 }
 
@@ -63,6 +68,7 @@ export async function compareSchemas(migration: PostgresMigration, downtime: boo
       const compared = await run('long', 'Fidelity of the schema').compareFidelity({
         scope,
         accept: validation.acceptDifferences,
+        ...transformationsOf(plan),
       });
       journal.fidelity = {
         compared: compared.compared,
@@ -141,6 +147,7 @@ async function compareRows({ runbook, plan, scope, repairRows }: PostgresMigrati
     const { chunks } = await run('long', 'Copy again what a crash of the target has emptied').copyLane({
       scope,
       lane: 0,
+      ...transformationsOf(plan),
     });
     return chunks > 0;
   };
@@ -151,6 +158,7 @@ async function compareRows({ runbook, plan, scope, repairRows }: PostgresMigrati
       checksum: plan.validation.checksum,
       lanes: plan.copy.lanes,
       attempt: nextAttempt(),
+      ...(plan.transformations.length > 0 ? { except: plan.transformations.map(({ table }) => table) } : {}),
     });
     if (compared.unequal === 0) return compared;
     if (copiedAgain < mostCopiedAgain && (await copyEmptied())) {

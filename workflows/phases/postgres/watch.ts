@@ -4,6 +4,7 @@ import { run } from '../../activity-options';
 import { needed } from '../migration';
 import type { Watch } from '../watch';
 import type { PostgresMigration } from './migration';
+import { rejectsWords } from './transformations';
 import { schemaEvidence } from './validation';
 
 export function watchOf(migration: PostgresMigration): Watch {
@@ -23,6 +24,7 @@ export function watchOf(migration: PostgresMigration): Watch {
     downtimeWords: 'writes were stopped for',
     evidence: () => [
       schemaEvidence(migration),
+      ...rejectsWords(migration.runbook.journal.transformations?.tables),
       'accepting removes the ledger; the source is kept, fenced, for its retention time',
     ],
   };

@@ -1,0 +1,229 @@
+import { failureType } from '../../activities/errors';
+import { createFidelityActivities } from '../../activities/postgres/fidelity';
+import { createSchemaActivities } from '../../activities/postgres/schema';
+import { createTransformActivities } from '../../activities/postgres/transform';
+import { transformationsSchema, type Transformation } from '../../plan/transformations';
+import type { z } from 'zod';
+import { copyRig, type CopyRig } from '../fixtures/copy-rig';
+import { failureOf } from '../fixtures/failure-of';
+import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
+
+/** The runbook's list, a column each: types, time zones, encodings, enums, NULLs. */
+const fill = `
+create type public.state as enum ('open', 'closed');
+create table public.orders (
+  id int primary key,
+  quantity text,
+  created timestamp not null default '2026-01-01',
+  state text default 'open',
+  note text,
+  name bytea,
+  first_name text, last_name text, legacy text not null,
+  doubled int generated always as (id * 2) stored
+);
+create index on public.orders (created);
+create index on public.orders (state);
+insert into public.orders
+select i, i::text, timestamp '2026-03-29 00:30' + i * interval '10 minutes', case when i % 2 = 0 then 'open' else 'closed' end,
+  case when i % 3 > 0 then 'note ' || i end, convert_to('Käufer ' || i, 'LATIN1'), 'A' || i, 'B', 'old'
+from generate_series(1, 20000) i;
+create table public.lines (id int primary key, order_id int references public.orders, amount numeric);
+insert into public.lines select i, i, i / 7.0 from generate_series(1, 500) i`;
+
+const shop = {
+  table: 'public.orders',
+  columns: {
+    quantity: { type: 'integer' },
+    created: { rename: 'created_at', type: 'timestamptz', expression: `created at time zone 'Europe/Berlin'` },
+    state: { type: 'public.state', default: `'open'::public.state` },
+    note: { expression: `coalesce(note, '')`, notNull: true },
+    name: { type: 'text', expression: `convert_from(name, 'LATIN1')` },
+    first_name: { rename: 'full_name', expression: `first_name || ' ' || last_name` },
+    last_name: { drop: true },
+    legacy: { drop: true },
+  },
+} as const;
+
+const asked = (...transformations: z.input<typeof transformationsSchema>): Transformation[] =>
+  transformationsSchema.parse(transformations);
+
+let pair: PostgresPair;
+const rigs: CopyRig[] = [];
+beforeAll(async () => {
+  pair = await startPair();
+});
+afterAll(async () => {
+  for (const rig of rigs) await rig.end();
+  await pair.stop();
+});
+
+/** Up to the shape of the target. */
+async function shaped(transformations: Transformation[], statements = fill, more = '') {
+  const rig = await copyRig(pair, statements + (more ? `;${more}` : ''));
+  rigs.push(rig);
+  const transform = createTransformActivities(rig.dependencies);
+  const { scope } = rig;
+  await rig.activities.prepareLedger({ scope });
+  const { archive } = await createSchemaActivities(rig.dependencies).dumpSchema({ scope });
+  const shape = () => transform.shapeTarget({ scope, transformations, archive });
+  await shape();
+  return { ...rig, rig, transform, transformations, shape };
+}
+
+type Shaped = Awaited<ReturnType<typeof shaped>>;
+
+async function copy({ activities, scope, transformations }: Shaped, lanes = 2): Promise<void> {
+  await activities.planChunks({ scope, chunkMegabytes: 0.3, transformations });
+  const copied = await Promise.allSettled(
+    Array.from({ length: lanes }, (_, lane) => activities.copyLane({ scope, lane, transformations })),
+  );
+  for (const lane of copied) if (lane.status === 'rejected') throw lane.reason;
+}
+
+let attempts = 0;
+const compare = ({ transform, scope, transformations }: Shaped) =>
+  transform.compareTransformed({
+    scope,
+    transformations,
+    lanes: 2,
+    chunkMegabytes: 0.3,
+    attempt: `attempt ${(attempts += 1)}`,
+  });
+
+const failing = (records: { name: string; outcome: string }[]) =>
+  records.filter(({ outcome }) => outcome !== 'pass').map(({ name }) => name);
+
+describe('a table whose columns are other ones on the target', () => {
+  it('arrives with types, time zones, encodings, enums, names and NOT NULL as the plan wants them', async () => {
+    const world = await shaped(asked(shop));
+    await copy(world);
+    await world.rig.load('post-data');
+    const compared = await compare(world);
+    expect(failing(compared.records)).toEqual([]);
+    expect(compared.tables).toEqual([expect.objectContaining({ table: 'public.orders', rows: '20000', equal: true })]);
+    const fidelity = await createFidelityActivities(world.dependencies).compareFidelity({
+      scope: world.scope,
+      accept: [],
+      transformations: world.transformations,
+    });
+    expect(fidelity.differences).toEqual([]);
+    await world.transform.reshapeTarget(world);
+    await world.transform.reshapeTarget(world);
+    const { rows } = await world.target.query(
+      `select id, quantity + 1 as next, created_at::text, state, note, name, full_name, doubled from public.orders where id = 9`,
+    );
+    await world.target.query(`set timezone = 'UTC'`);
+    expect(rows).toEqual([
+      {
+        id: 9,
+        next: 10,
+        created_at: expect.any(String),
+        state: 'closed',
+        note: '',
+        name: 'Käufer 9',
+        full_name: 'A9 B',
+        doubled: 18,
+      },
+    ]);
+    const zone = await world.target.query(
+      `select to_char(created_at at time zone 'UTC', 'HH24:MI') as utc from public.orders where id in (8, 9) order by id`,
+    );
+    // 01:50 in Berlin is winter time, 02:00 does not exist that night: an hour is skipped, not doubled.
+    expect(zone.rows).toEqual([{ utc: '00:50' }, { utc: '01:00' }]);
+    const columns = await world.target.query<{ name: string }>(
+      `select column_name as name from information_schema.columns where table_name = 'orders' order by ordinal_position`,
+    );
+    expect(columns.rows.map(({ name }) => name)).toEqual([
+      'id',
+      'quantity',
+      'created_at',
+      'state',
+      'note',
+      'name',
+      'full_name',
+      'doubled',
+    ]);
+  });
+
+  it('puts a row that cannot be cast into the rejects with its key, its column and the reason, and takes all others', async () => {
+    const world = await shaped(
+      asked({ ...shop, maxRejects: 3 }),
+      fill,
+      `update public.orders set quantity = 'a dozen' where id in (7, 19000); update public.orders set state = 'lost' where id = 300`,
+    );
+    await copy(world);
+    const kept = await world.transform.keepRejects(world);
+    expect(kept.tables).toEqual([{ table: 'public.orders', rejects: 3, maxRejects: 3 }]);
+    expect(kept.first).toEqual([
+      'public.orders key=(7) quantity: text that is not valid for its type (SQLSTATE 22P02)',
+      'public.orders key=(300) state: text that is not valid for its type (SQLSTATE 22P02)',
+      'public.orders key=(19000) quantity: text that is not valid for its type (SQLSTATE 22P02)',
+    ]);
+    const file = await world.dependencies.artifacts.read(kept.artifact!);
+    expect(file.trim().split('\n')).toHaveLength(3);
+    expect(file).not.toContain('dozen');
+    expect((await world.target.query('select from public.orders')).rowCount).toBe(19_997);
+    expect((await world.activities.summarizeCopy({ scope: world.scope })).rows).toBe(String(19_997 + 500));
+    const { records } = await compare(world);
+    expect(failing(records)).toEqual([]);
+    expect(records[0]).toMatchObject({ source: '20000 rows', target: '19997 rows and 3 rejects' });
+
+    // A second run of a lane takes nothing twice.
+    await copy(world);
+    expect((await world.transform.keepRejects(world)).total).toBe(3);
+    expect((await world.target.query('select from public.orders')).rowCount).toBe(19_997);
+  });
+
+  it('stops for good beyond the limit, and says how many rows, which, and why', async () => {
+    const world = await shaped(
+      asked({ ...shop, maxRejects: 1 }),
+      fill,
+      `update public.orders set quantity = 'a dozen' where id in (7, 19000)`,
+    );
+    const failure = await failureOf(copy(world));
+    expect(failureType(failure)).toBe('TooManyRejects');
+    expect(String(failure)).toMatch(/2 rows of public\.orders .* the plan takes 1.*key=\(7\) quantity/);
+    expect(failureType(await failureOf(copy(world)))).toBe('TooManyRejects');
+    expect((await world.transform.keepRejects(world)).total).toBe(2);
+  });
+
+  it('gives up a chunk in which hardly a row can be taken, and leaves nothing of it', async () => {
+    const world = await shaped(asked(shop), fill, `update public.orders set quantity = 'many'`);
+    const failure = await failureOf(copy(world, 1));
+    expect(failureType(failure)).toBe('TooManyRejects');
+    expect(String(failure)).toContain('At least 101 rows');
+    expect((await world.target.query('select from public.orders')).rowCount).toBe(0);
+    expect((await world.transform.keepRejects(world)).total).toBe(0);
+  });
+
+  it('has every wrong value found and named with key and column', async () => {
+    const world = await shaped(
+      asked({ ...shop, maxRejects: 1 }),
+      fill,
+      `update public.orders set quantity = 'x' where id = 505`,
+    );
+    await copy(world);
+    await world.rig.load('post-data');
+    await world.target.query(`
+      update public.orders set created = created + interval '1 hour' where id = 42;
+      update public.orders set doubled = default, first_name = 'A43  B' where id = 43;
+      delete from public.orders where id = 20000;
+      insert into public.orders (id, quantity, note, name) values (505, 0, '', ''), (30001, 1, '', '')`);
+    const { records, tables } = await compare(world);
+    expect(failing(records)).toEqual([
+      'rows of public.orders through its transformations',
+      `public.orders.created_at = created at time zone 'Europe/Berlin' as timestamptz`,
+      `public.orders.full_name = first_name || ' ' || last_name`,
+    ]);
+    expect(records[0]?.differences?.sort()).toEqual(
+      [
+        'public.orders key=(20000): missing on the target',
+        'public.orders key=(30001): extra on the target',
+        `public.orders key=(42): created_at: not what the source's row gives`,
+        `public.orders key=(43): full_name: not what the source's row gives`,
+        'public.orders: 2 rows of the target come from no row of the source',
+      ].sort(),
+    );
+    expect(tables[0]?.equal).toBe(false);
+  });
+});
