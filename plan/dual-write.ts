@@ -11,8 +11,8 @@ export const dualWriteSchema = z.strictObject({
   roundInterval: durationSchema.default('10s'),
   /** How long a repeated write may take to arrive on the other side: rows that differ are looked at again after it. */
   settle: durationSchema.default('2s'),
-  /** Sequences are carried this many steps ahead. */
-  sequenceMargin: z.number().int().min(0).default(1_000),
+  /** Sequences are carried this many steps ahead: more than are drawn in `application.timeout` and ten seconds more. */
+  sequenceMargin: z.number().int().min(0).default(10_000),
   /** More rows than these are not repaired but asked about: something other than a few lost repeats has happened. */
   maxRepairRows: z.number().int().min(1).max(1_000_000).default(100_000),
 });

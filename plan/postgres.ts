@@ -265,15 +265,6 @@ const plannedSchema = z
       });
     }
     const scratch = rehearsalServers(plan.rehearsal);
-    if (scratch && plan.strategy === 'dual-write') {
-      context.addIssue({
-        code: 'custom',
-        path: ['rehearsal'],
-        input: plan.rehearsal,
-        message:
-          'expected {"skip": "…"} together with strategy "dual-write": no application writes to scratch servers; rehearse copy and proof by a plan of their own with strategy "incremental", and say so here',
-      });
-    }
     for (const side of ['source', 'target'] as const) {
       const others = [plan.source, plan.target, ...(side === 'target' && scratch ? [scratch.source] : [])];
       if (!scratch || !others.some((other) => sameReference(other, scratch[side]))) continue;

@@ -80,13 +80,6 @@ describe('the section rehearsal of a plan', () => {
   });
 });
 
-it('a migration by dual writing is not rehearsed: nobody writes to scratch servers', () => {
-  const plan = { ...least, strategy: 'dual-write', application: { adminUrl: 'http://orders' } };
-  const parsed = parsePostgresPlan({ ...plan, rehearsal: { source: { env: 'A' }, target: { env: 'B' } } });
-  expect(parsed.ok ? '' : describeIssues(parsed.issues)).toContain('expected {"skip": "…"}');
-  expect(parsePostgresPlan({ ...plan, rehearsal: { skip: 'rehearsed as incremental' } }).ok).toBe(true);
-});
-
 describe('the plan of a rehearsal', () => {
   it('is that of the migration, without anything that reaches production or people', () => {
     const parsed = parsePostgresPlan({
