@@ -202,7 +202,7 @@ function predicted(journal: Journal): Block[] {
       ),
     ),
     paragraph(
-      `Predicted ${formatTime(prediction.madeAt)}, ${prediction.basis === 'assumed' ? 'by assumed rates' : 'from the rehearsal'}; on the target ${formatBytes(prediction.diskBytes)} of disk and ${formatBytes(prediction.walBytes)} of WAL. ${prediction.assumptions.join('. ')}.`,
+      `Predicted ${formatTime(prediction.madeAt)}, ${prediction.basis === 'assumed' ? 'by assumed rates' : 'from the rehearsal'}; on the target ${formatBytes(prediction.diskBytes)} of disk and ${formatBytes(prediction.walBytes)} of WAL; ${prediction.assumptions.join('; ')}.`,
     ),
   ];
 }
