@@ -91,7 +91,10 @@ export function predictFromSizes(facts: SizeFacts, now: Date): Prediction {
 
 /** Steps that take longer the more there is; the others depend on the schema, or on nothing. */
 const growsWithSize =
-  /^(baseline|copy|large-objects|indexes|post-data|analyze|compare|validate|refresh|pass|backfill|reconcile|delta|transform)/;
+  /^(copy|large-objects|indexes|post-data|analyze|compare|validate|refresh|pass|backfill|reconcile|delta|transform)/;
+
+/** Over when the gate `go-live` opens. A rehearsal has them too, but has nothing to back up: they say nothing of what is to come. */
+const overBefore: ReadonlySet<string> = new Set(['identify', 'preflight', 'baseline', 'snapshot', 'verify-snapshot']);
 
 /** For the gate `go-live`: the steps that are still to come, as they were measured, scaled by size. */
 export function predictFromRehearsal(
@@ -99,12 +102,14 @@ export function predictFromRehearsal(
   productionBytes: number,
   now: Date,
 ): Prediction {
-  const steps = measured.map(({ id, title, durationMs, downtime }): PredictedStep => ({
-    id,
-    title,
-    predictedMs: Math.round(durationMs * (growsWithSize.test(id) ? sizeRatio : 1)),
-    ...(downtime ? { downtime } : {}),
-  }));
+  const steps = measured
+    .filter(({ id }) => !overBefore.has(id))
+    .map(({ id, title, durationMs, downtime }): PredictedStep => ({
+      id,
+      title,
+      predictedMs: Math.round(durationMs * (growsWithSize.test(id) ? sizeRatio : 1)),
+      ...(downtime ? { downtime } : {}),
+    }));
   return {
     basis: 'rehearsal',
     madeAt: now.toISOString(),

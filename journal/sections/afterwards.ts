@@ -68,13 +68,12 @@ function errorRates(journal: Journal): [Text, Text] {
   if (!monitoring || monitoring.samples === 0)
     return [open('not measured'), 'the plan names no probes, or monitoring has not begun'];
   const after = `${monitoring.errorRatePercent.toFixed(2)}% of ${formatCount(monitoring.samples)} samples after the switch`;
-  const before = baseline?.probes;
-  if (!before) return [done('measured'), `${after}; the rate before it is in your dashboards`];
   const prometheus = monitoring.triggers?.find(({ name }) => name === 'prometheus');
-  const asked =
-    prometheus && baseline.prometheusValue !== undefined
-      ? `; Prometheus: ${baseline.prometheusValue} before, after: ${prometheus.last ?? 'not known'}`
-      : '';
+  const asked = prometheus
+    ? `; Prometheus: ${baseline?.prometheusValue ?? 'not known'} before, after: ${prometheus.last ?? 'not known'}`
+    : '';
+  const before = baseline?.probes;
+  if (!before) return [done('measured'), `${after}${asked || '; the rate before it is in your dashboards'}`];
   const worse = monitoring.errorRatePercent > before.errorRatePercent;
   return [
     worse ? warning('more than before') : done('no more than before'),
@@ -167,7 +166,10 @@ function lookedAt({ looks = [] }: Journal): string[] {
 /** What was expected against what happened; the error tells how far to trust the next estimate. */
 function estimates(journal: Journal): Text[][] {
   const { decision, downtime, rehearsal, copy } = journal;
-  const moving = movingMs(journal);
+  // Halfway there is nothing to compare yet.
+  const moving = journal.endedAt || journal.pointOfNoReturnAt ? movingMs(journal) : undefined;
+  const there =
+    rehearsal?.durationMs === undefined ? undefined : rehearsal.durationMs - (rehearsal.rollback?.durationMs ?? 0);
   const down = downtime?.durationMs ?? betweenMs(downtime?.startedAt, downtime?.endedAt);
   return [
     estimateRow(
@@ -176,7 +178,12 @@ function estimates(journal: Journal): Text[][] {
       moving,
       formatDurationMs,
     ),
-    estimateRow('Duration of the dry run', rehearsal?.durationMs, rehearsal ? moving : undefined, formatDurationMs),
+    estimateRow(
+      'Duration of the dry run, without its way back',
+      there,
+      rehearsal ? moving : undefined,
+      formatDurationMs,
+    ),
     estimateRow('Downtime (accepted at most)', decision?.acceptableDowntimeMs, down, formatDurationMs),
     estimateRow('Rows', count(journal.baseline?.rows ?? copy?.rowsEstimated), count(copy?.rows), formatCount),
   ];
@@ -195,7 +202,7 @@ function predicted(journal: Journal): Block[] {
       ),
     ),
     paragraph(
-      `Predicted ${formatTime(prediction.madeAt)}, ${prediction.basis === 'assumed' ? 'by assumed rates' : 'from the rehearsal'}; on the target ${formatBytes(prediction.diskBytes)} of disk and ${formatBytes(prediction.walBytes)} of WAL. ${prediction.assumptions.join('. ')}.`,
+      `Predicted ${formatTime(prediction.madeAt)}, ${prediction.basis === 'assumed' ? 'by assumed rates' : 'from the rehearsal'}; on the target ${formatBytes(prediction.diskBytes)} of disk and ${formatBytes(prediction.walBytes)} of WAL; ${prediction.assumptions.join('; ')}.`,
     ),
   ];
 }

@@ -34,13 +34,18 @@ function triggers(journal: Journal): Text[][] {
   const failing = (validation ?? []).filter(({ outcome }) => outcome === 'fail' || outcome === 'unverifiable');
   const probed = monitoring && monitoring.samples > 0 ? monitoring : undefined;
   const slowdown = monitoring?.slowdownPercent;
+  const slowed = monitoring?.triggers?.find(({ name }) => name === 'slowdown');
+  const ofErrors = (monitoring?.breaches ?? []).filter((breach) => / % errors/.test(breach));
+  const broken = (monitoring?.breaches ?? []).filter((breach) => / % errors|^smoke tests:/.test(breach));
+  const asked = limits.probes > 0 || Boolean(limits.smoke);
   return [
     [
       `Error rate > ${limits.errorRatePercent}% after migration`,
       probed
         ? `${probed.errorRatePercent.toFixed(2)}%: ${formatCount(probed.errors)} errors in ${formatCount(probed.samples)} samples`
         : '–',
-      probed ? verdict(probed.errorRatePercent > limits.errorRatePercent) : unseen,
+      // Of a window: over a day of watching the rate may be small all the same.
+      probed ? verdict(ofErrors.length > 0 || probed.errorRatePercent > limits.errorRatePercent) : unseen,
     ],
     ...(limits.prometheusMaxValue === undefined
       ? []
@@ -60,16 +65,21 @@ function triggers(journal: Journal): Text[][] {
         ? journal.endedAt
           ? quiet('no query was named')
           : unseen
-        : verdict(slowdown > limits.slowdownPercent),
+        : // One slow look is none: so many in a row are.
+          verdict(slowed?.breached ?? slowdown > limits.slowdownPercent),
     ],
     [
       'Customer-facing feature broken',
-      probed
-        ? probed.breaches.length > 0
-          ? `${probed.breaches.length} breaches`
+      probed && asked
+        ? broken.length > 0
+          ? `${broken.length} ${broken.length === 1 ? 'breach' : 'breaches'}`
           : `no breach in ${formatCount(probed.samples)} samples`
         : '–',
-      probed ? verdict(probed.breaches.length > 0) : unseen,
+      !asked && journal.plan.facts?.triggers
+        ? quiet('no probe was named')
+        : probed
+          ? verdict(broken.length > 0)
+          : unseen,
     ],
     ...(limits.smoke ? [watched(journal, 'smoke', 'Smoke test fails, repeated')] : []),
   ];

@@ -81,6 +81,7 @@ async function preflight(way: Way = {}) {
     snapshot: plan.snapshot,
     validation: plan.validation,
     ...(plan.rehearsal ? { rehearsal: plan.rehearsal } : {}),
+    afterwards: plan.afterwards,
   };
   return activities.preflight(input);
 }
@@ -249,6 +250,16 @@ describe('servers', () => {
       environment: { SOURCE: target.url(database), TARGET: target.url('postgres') },
     });
     expect(newer.outcome).toBe((tools.major ?? 0) >= 18 ? 'pass' : 'fail');
+  });
+
+  it('refuses them before the start where they are older than the target, whose backup is wanted at the end', async () => {
+    const plan = { afterwards: { targetBackup: { kind: 'pg_dump' } } } as const;
+    expect((await check('target-backup-tools', { plan })).outcome).toBe((tools.major ?? 0) >= 18 ? 'pass' : 'fail');
+    expect(await check('target-backup-tools', { plan, tools: {} })).toMatchObject({
+      outcome: 'fail',
+      fix: expect.stringContaining('postgresql-client-18') as string,
+    });
+    expect((await preflight()).checks.map(({ name }) => name)).not.toContain('target-backup-tools');
   });
 });
 

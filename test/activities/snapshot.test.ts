@@ -46,7 +46,8 @@ beforeAll(async () => {
     insert into public."Order ""lines" select n, repeat(md5(n::text), 20) from generate_series(1, 20000) n;
     create schema empty; create table empty.nothing (id int);
     create table public.parts (id int) partition by range (id); create table public.part_1 partition of public.parts for values from (0) to (100);
-    insert into public.parts select generate_series(1, 9); select lo_create(4711)`);
+    insert into public.parts select generate_series(1, 9); select lo_create(4711);
+    create role reader; create policy seen on public.parts for select to reader using (true)`);
 });
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'cutover-snapshot-'));
@@ -72,11 +73,12 @@ async function files(): Promise<string[]> {
     .filter((entry) => entry.isFile())
     .map((entry) => entry.name);
 }
+/** With the roles that policies of a backup name. */
 async function scratchDatabases(): Promise<{ datname: string }[]> {
   const client = new Client({ connectionString: scratch.url() });
   await client.connect();
   const { rows } = await client.query<{ datname: string }>(
-    `select datname from pg_database where datname like 'cutover%'`,
+    `select datname from pg_database where datname like 'cutover%' union all select rolname from pg_roles where rolname = 'reader'`,
   );
   await client.end();
   return rows;

@@ -35,6 +35,14 @@ const differing = {
   differences: artifact('differences.json'),
 };
 
+const breached = {
+  samples: 20,
+  errors: 3,
+  errorRatePercent: 15,
+  breaches: ['15 % errors, more than 1 %'],
+  endedBy: 'breach' as const,
+};
+
 export const scenarios: Record<string, Scenario> = {
   'big-bang-completed': async ({ start }) => {
     const handle = await start();
@@ -123,6 +131,37 @@ export const scenarios: Record<string, Scenario> = {
     });
     await until(handle, phaseIs('blocked'));
     await handle.signal(retrySignal, { by: 'anna' });
+    await handle.result();
+    return handle;
+  },
+  'big-bang-held-before-the-drop-is-tried-again': async ({ start, world }) => {
+    world.failNext('dropSourceDatabase', 1, 'TargetUnavailable');
+    const handle = await start({
+      gates: { start: 'auto', cutover: 'auto', accept: 'auto', 'retire-source': 'auto' },
+      retire: { archive: true, drop: true },
+    });
+    await until(handle, gateOpen('drop-source'), 60_000);
+    await handle.signal(approveSignal, { gate: 'drop-source', by: 'anna', reason: 'drop orders' });
+    await until(handle, phaseIs('blocked'), 60_000);
+    await handle.signal(holdSignal, { by: 'ben', reason: 'incident 4711' });
+    await handle.signal(retrySignal, { by: 'anna' });
+    await until(handle, phaseIs('held'), 60_000);
+    await handle.signal(releaseSignal, { by: 'ben' });
+    await handle.result();
+    return handle;
+  },
+  'big-bang-breach-then-continued': async ({ start, world }) => {
+    world.answerWith('watchTarget', breached);
+    const handle = await start({
+      gates: { start: 'auto', cutover: 'auto', accept: 'auto', 'retire-source': 'auto' },
+    });
+    await approve(handle, 'continue-after-breach');
+    await handle.result();
+    return handle;
+  },
+  'cdc-rolled-back-by-a-trigger': async ({ start, world }) => {
+    world.answerWith('watchTarget', breached);
+    const handle = await start({ strategy: 'cdc', gates: 'auto', monitor: '1h' });
     await handle.result();
     return handle;
   },

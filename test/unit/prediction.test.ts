@@ -53,6 +53,8 @@ describe('a prediction from a rehearsal', () => {
       databaseBytes: 500_000_000,
       sizeRatio: 2,
       steps: [
+        { id: 'baseline', title: 'Baseline', durationMs: 9_000 },
+        { id: 'verify-snapshot', title: 'Verify the backup', durationMs: 100 },
         { id: 'roles', title: 'Roles', durationMs: 1_000 },
         { id: 'copy-data', title: 'Copy', durationMs: 30_000, downtime: true },
         { id: 'fence', title: 'Fence', durationMs: 500, downtime: true },
@@ -62,7 +64,7 @@ describe('a prediction from a rehearsal', () => {
     now,
   );
 
-  it('scales what reads or writes rows, and nothing else', () => {
+  it('scales what reads or writes rows, and tells of nothing that is over by then', () => {
     expect(prediction.steps.map(({ id, predictedMs }) => [id, predictedMs])).toEqual([
       ['roles', 1_000],
       ['copy-data', 60_000],

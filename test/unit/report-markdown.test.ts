@@ -1,4 +1,5 @@
 import { renderReport } from '../../journal/markdown';
+import type { Journal } from '../../journal/types';
 import { completedJournal, rejectedJournal, rolledBackJournal, runningJournal } from '../fixtures/journal';
 
 /** The cells of the table whose header row begins so, in the section of that title. */
@@ -350,6 +351,32 @@ describe('what came after the switch', () => {
     ]);
     expect(trigger('Data integrity check fails while')?.[2]).toBe('! never known');
     expect(trigger('Smoke test fails')?.[2]).toBe('○ not looked at');
+  });
+
+  it('compares with Prometheus alone where the plan names no probes', () => {
+    const without = renderReport({ ...journal, baseline: { ...journal.baseline!, probes: undefined } });
+    const compared = tableRows(without, '| Action |').find(([cell]) => cell?.startsWith('Compare error rates'));
+    expect(compared?.[2]).toContain('Prometheus: 0.5 before, after: 0.7');
+  });
+
+  it('takes one slow look for no breach, and a breach in a window for one, however small the rate of the day', () => {
+    const slow = { name: 'slowdown', looks: 2, bad: 1, unknown: 0, last: 'slow', breached: false } as const;
+    const windowed = '12.5 % errors (1 of 8 looks in the last 5m), more than 1 %; last: probe home: status 503';
+    const told = (monitoring: Partial<NonNullable<Journal['monitoring']>>) => {
+      const { samples, errors } = { samples: 10_000, errors: 1 };
+      const seen = { samples, errors, errorRatePercent: 0.01, breaches: [], slowdownPercent: 70, ...monitoring };
+      const rows = tableRows(renderReport({ ...journal, monitoring: seen }), '| Trigger |');
+      return ['Error rate', 'Performance', 'Customer-facing'].map(
+        (title) => rows.find(([cell]) => cell?.startsWith(title))?.[2],
+      );
+    };
+    expect(told({ triggers: [slow] })).toEqual(['✔ within', '✔ within', '✔ within']);
+    expect(told({ triggers: [{ ...slow, bad: 2, breached: true }], breaches: ['query a is 70 % slower'] })).toEqual([
+      '✔ within',
+      '✖ breached',
+      '✔ within',
+    ]);
+    expect(told({ triggers: [slow], breaches: [windowed] })).toEqual(['✖ breached', '✔ within', '✖ breached']);
   });
 
   it('compares the error rates before and after, and prints holds and lessons', () => {

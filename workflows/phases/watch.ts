@@ -87,10 +87,12 @@ async function watchUntil({ runbook }: Migration, { look }: Watch, until: Date, 
     errorRatePercent: 0,
     breaches: [],
   };
+  const samples = before.samples + seen.samples;
+  const errors = before.errors + seen.errors;
   journal.monitoring = {
-    samples: before.samples + seen.samples,
-    errors: before.errors + seen.errors,
-    errorRatePercent: seen.errorRatePercent,
+    samples,
+    errors,
+    errorRatePercent: samples === 0 ? 0 : Math.round((errors / samples) * 10_000) / 100,
     slowdownPercent: seen.slowdownPercent,
     breaches: [...before.breaches, ...seen.breaches].slice(0, breachesListed),
     ...mergeTriggers(before.triggers, seen.triggers),

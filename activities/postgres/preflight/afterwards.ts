@@ -4,6 +4,7 @@ import { resolveSecret } from '../../secret';
 import { listed, pass, type Finding, type PreflightCheck } from './check';
 import type { CheckContext } from './context';
 import { missingPrograms } from './snapshot';
+import { clientToolsFor } from './versions';
 
 const prometheusCheck: PreflightCheck = {
   name: 'prometheus',
@@ -21,13 +22,22 @@ const programsCheck: PreflightCheck = {
   look: programs,
 };
 
-export const afterwardsChecks: readonly PreflightCheck[] = [prometheusCheck, programsCheck];
+const targetBackupCheck: PreflightCheck = {
+  name: 'target-backup-tools',
+  title: 'pg_dump and pg_restore fit the target, whose backup the plan asks for',
+  side: 'worker',
+  needs: ['target'],
+  look: (context) => clientToolsFor(context, 'target'),
+};
+
+export const afterwardsChecks: readonly PreflightCheck[] = [prometheusCheck, programsCheck, targetBackupCheck];
 
 /** The checks that this plan needs. */
 export function afterwardsChecksFor(context: CheckContext): PreflightCheck[] {
   return [
     ...(context.input.triggers?.prometheus ? [prometheusCheck] : []),
     ...(commandsOf(context).length > 0 ? [programsCheck] : []),
+    ...(context.input.afterwards?.targetBackup?.kind === 'pg_dump' ? [targetBackupCheck] : []),
   ];
 }
 

@@ -14,7 +14,7 @@ export const versionChecks: PreflightCheck[] = [
     side: 'worker',
     needs: ['source'],
     waivable: false,
-    look: clientTools,
+    look: (context) => clientToolsFor(context, 'source'),
   },
 ];
 
@@ -40,9 +40,10 @@ async function versions(context: CheckContext): Promise<Finding> {
   return pass(found);
 }
 
-async function clientTools(context: CheckContext): Promise<Finding> {
+/** pg_dump refuses a server that is newer than itself. */
+export async function clientToolsFor(context: CheckContext, side: 'source' | 'target'): Promise<Finding> {
   const { tools } = context.dependencies;
-  const { major } = await context.server('source');
+  const { major } = await context.server(side);
   const expected = `pg_dump and pg_restore ${major} or newer`;
   const fix = `apt-get install postgresql-client-${major} (or newer) on every worker, then restart the worker`;
   if (!tools.pgDump || !tools.pgRestore) {

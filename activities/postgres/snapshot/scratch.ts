@@ -9,6 +9,7 @@ import { failure, failureType } from '../../errors';
 import { runTool } from '../client-tools';
 import type { PostgresConnections } from '../connection';
 import { quoteIdentifier, quoteLiteral } from '../identifier';
+import { dropNamedRoles, makeNamedRoles, readNamedRoles } from '../rehearsal/roles';
 import type { PostgresScope } from '../scope';
 import { countRows, type RowCounts } from './dump';
 import { toolFailure } from './tool-failure';
@@ -62,11 +63,19 @@ export async function restoreToScratch(
   await refuseProduction(connections, scope, { system, backed, signal });
   // Every session from here on ends where the reference leads elsewhere.
   const scratch = { ...planned, system };
+  const named = await connections.withSession(
+    scope[backed],
+    { side: backed, purpose: 'roles', signal },
+    readNamedRoles,
+  );
   await connections.withSession(scratch, { side, purpose: 'scratch database', signal }, async (session) => {
     await dropScratch(session, database, scope.migration);
     await createScratch(session, database, original, scope.migration);
   });
   try {
+    await connections.withSession(scratch, { side, purpose: 'scratch roles', signal }, (session) =>
+      makeNamedRoles(session, named, scope.migration),
+    );
     const environment = {
       ...(await connections.toolEnvironment(scratch)),
       PGDATABASE: database,
@@ -92,9 +101,15 @@ export async function restoreToScratch(
     return compare(countsSchema.parse(JSON.parse(counts)), restored);
   } finally {
     // Also after cancellation: nothing of ours stays on somebody's server.
-    await connections.withSession(scratch, { side, purpose: 'scratch database' }, (session) =>
-      dropScratch(session, database, scope.migration),
-    );
+    await connections.withSession(scratch, { side, purpose: 'scratch database' }, async (session) => {
+      await dropScratch(session, database, scope.migration);
+      const left = await dropNamedRoles(session, scope.migration);
+      if (left.length > 0)
+        throw failure(
+          'NotReadyYet',
+          `Roles that were made for the proof are still on the scratch server: ${left.join('; ')}. It is tried again by itself; drop them by hand when that lasts.`,
+        );
+    });
   }
 }
 

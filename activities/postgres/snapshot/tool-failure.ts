@@ -35,7 +35,7 @@ export function toolFailure(tool: string, side: Side, exitCode: number, stderr: 
   if (/server version mismatch|unsupported version/i.test(stderr)) {
     return failure(
       'PreconditionFailed',
-      `${said}. Install client tools on the worker that are at least as new as the source, then retry.`,
+      `${said}. Install client tools on the worker that are at least as new as the server, then retry.`,
     );
   }
   return failure('PreconditionFailed', `${said}. Mend what it names, then retry.`);
