@@ -58,6 +58,7 @@ function items(journal: Journal): Text[][] {
   const backup = stepOf(journal, 'verify-snapshot', 'snapshot');
   const structure = journal.fidelity;
   const indexes = [stepOf(journal, 'indexes'), stepOf(journal, 'post-data')].filter((step) => step !== undefined);
+  const built = indexes.find(({ state }) => state !== 'done') ?? indexes[0];
   const performance = journal.validation?.find(({ name }) => name.startsWith('performance'));
   return [
     [
@@ -74,9 +75,7 @@ function items(journal: Journal): Text[][] {
     ],
     [
       'Target indexes built and validated',
-      indexes.length > 0
-        ? stepMark((indexes.find(({ state }) => state !== 'done') ?? indexes[0]!).state)
-        : pending(journal),
+      built ? stepMark(built.state) : pending(journal),
       indexes.flatMap(({ result }) => result ?? []).join('; ') || 'built by the migration after the load',
     ],
     [
