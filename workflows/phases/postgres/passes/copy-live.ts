@@ -77,7 +77,9 @@ async function finishObjects(migration: PassMigration): Promise<void> {
     async () => {
       const first = await makePass(migration, 'after indexes were built');
       // By one lane, so what is left for it should be little.
-      const second = await makePass(migration, 'as of one moment, before foreign keys are built', { oneSnapshot: true });
+      const second = await makePass(migration, 'as of one moment, before foreign keys are built', {
+        oneSnapshot: true,
+      });
       return [first, second];
     },
     { describe: (records) => records.map(describePass).join('; then ') },
