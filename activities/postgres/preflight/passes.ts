@@ -114,7 +114,7 @@ async function updateColumns(context: CheckContext): Promise<Finding> {
       expected: 'selected tables and columns of type timestamptz, timestamp or date, exact and unquoted',
       fix: 'correct incremental.updateColumns in the plan',
     };
-  const { checksum = 'all' } = context.input.validation;
+  const { checksum } = context.input.validation;
   const undigested = there.filter(
     ({ table }) => checksum !== 'all' && !checksum.some((pattern) => matchesPattern(pattern, table.schema, table.name)),
   );

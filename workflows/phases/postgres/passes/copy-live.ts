@@ -44,11 +44,14 @@ async function finishObjects(migration: PassMigration): Promise<void> {
     'second-pass',
     'Bring over what changed while indexes were built',
     async () => {
-      await makePass(migration, 'after indexes were built');
+      const first = await makePass(migration, 'after indexes were built');
       // By one lane, so what is left for it should be little.
-      return makePass(migration, 'as of one moment, before foreign keys are built', { oneSnapshot: true });
+      const second = await makePass(migration, 'as of one moment, before foreign keys are built', {
+        oneSnapshot: true,
+      });
+      return [first, second];
     },
-    { describe: describePass },
+    { describe: (records) => records.map(describePass).join('; then ') },
   );
   await buildRest(migration);
   await collectStatistics(migration);
