@@ -1,7 +1,9 @@
 import { failureType } from '../../activities/errors';
+import { createPreflightActivities } from '../../activities/postgres/preflight';
 import { createFidelityActivities } from '../../activities/postgres/fidelity';
 import { createSchemaActivities } from '../../activities/postgres/schema';
 import { createTransformActivities } from '../../activities/postgres/transform';
+import { parsePostgresPlan } from '../../plan/parse';
 import { transformationsSchema, type Transformation } from '../../plan/transformations';
 import type { z } from 'zod';
 import { copyRig, type CopyRig } from '../fixtures/copy-rig';
@@ -117,7 +119,7 @@ describe('a table whose columns are other ones on the target', () => {
       {
         id: 9,
         next: 10,
-        created_at: expect.any(String),
+        created_at: expect.any(String) as string,
         state: 'closed',
         note: '',
         name: 'Käufer 9',
@@ -225,5 +227,83 @@ describe('a table whose columns are other ones on the target', () => {
       ].sort(),
     );
     expect(tables[0]?.equal).toBe(false);
+  });
+
+  it('is refused before any row moves when an index cannot be built on its new types, or a view needs a column that goes', async () => {
+    const partial = `create index awkward on public.orders (id) where state <> 'closed'`;
+    const index = await failureOf(shaped(asked(shop), fill, partial));
+    expect(failureType(index)).toBe('PreconditionFailed');
+    expect(String(index)).toMatch(/cannot be built: .*awkward.*operator does not exist/);
+    const view = await failureOf(
+      shaped(asked(shop), fill, 'create view public.names as select last_name from public.orders'),
+    );
+    expect(failureType(view)).toBe('PreconditionFailed');
+    expect(String(view)).toMatch(/drop column "last_name" restrict/);
+    expect(String(view)).toContain('Remove what depends on the column');
+  });
+
+  it('is checked on the source before anything is changed', async () => {
+    const rig = await copyRig(
+      pair,
+      `${fill}; create table public.loose (a text); create view public.names as select last_name from public.orders`,
+    );
+    rigs.push(rig);
+    const look = async (...transformations: z.input<typeof transformationsSchema>) => {
+      const plan = parsePostgresPlan({
+        name: 'orders',
+        source: { env: 'SOURCE' },
+        target: { env: 'TARGET' },
+        transformations,
+        validation: { notNull: [{ table: 'public.orders', columns: ['created_at'] }] },
+      });
+      if (!plan.ok) throw new Error('the plan is refused');
+      const { strategy, roles, waivers, snapshot, validation } = plan.plan;
+      const { checks } = await createPreflightActivities(rig.dependencies).preflight({
+        scope: rig.scope,
+        strategy,
+        roles,
+        waivers,
+        snapshot,
+        validation,
+        transformations: plan.plan.transformations,
+      });
+      return Object.fromEntries(checks.map(({ name, outcome, found }) => [name, `${outcome}: ${found}`]));
+    };
+    const fine = await look({ ...shop, columns: { ...shop.columns, last_name: { expression: 'upper(last_name)' } } });
+    expect(fine['transformed-tables']).toMatch(/^pass/);
+    expect(fine['transformed-expressions']).toMatch(/^pass/);
+    expect(fine['transformed-dependents']).toMatch(/^pass/);
+    expect(fine['validation-tables']).toMatch(/^pass/);
+    const wrong = await look(
+      {
+        table: 'public.orders',
+        columns: {
+          id: { expression: 'id + 1' },
+          created: { type: 'timestamptz' },
+          doubled: { type: 'bigint' },
+          quantity: { rename: 'note', expression: 'max(quantity)' },
+          nowhere: { drop: true },
+          last_name: { drop: true },
+          state: { type: 'nonsense' },
+        },
+      },
+      { table: 'public.loose', columns: { a: { rename: 'b' } } },
+      { table: 'public.gone', columns: { a: { rename: 'b' } } },
+    );
+    for (const said of [
+      'public.orders.id is part of the primary key',
+      'public.orders.doubled is generated',
+      'public.orders.quantity cannot be renamed to note',
+      'public.orders.nowhere does not exist',
+      'public.loose has no primary key',
+      'public.gone is no selected ordinary table',
+    ])
+      expect(wrong['transformed-tables']).toContain(said);
+    expect(wrong['transformed-tables']).toMatch(/^fail/);
+    expect(wrong['transformed-expressions']).toMatch(
+      /^fail.*aggregate functions are not allowed.*"nonsense" does not exist.* as UTC/,
+    );
+    expect(wrong['transformed-dependents']).toMatch(/^fail.*needs public.orders.last_name/);
+    expect(wrong['validation-tables']).toMatch(/^fail/);
   });
 });
