@@ -9,6 +9,7 @@ import type { z } from 'zod';
 import { copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { failureOf } from '../fixtures/failure-of';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
+import { until } from '../fixtures/until';
 
 /** The runbook's list, a column each: types, time zones, encodings, enums, NULLs. */
 const fill = `
@@ -196,6 +197,30 @@ describe('a table whose columns are other ones on the target', () => {
     expect(String(failure)).toContain('At least 101 rows');
     expect((await world.target.query('select from public.orders')).rowCount).toBe(0);
     expect((await world.transform.keepRejects(world)).total).toBe(0);
+  });
+
+  it('takes and refuses every row once, whatever becomes of the sessions that copy', async () => {
+    const world = await shaped(
+      asked({ ...shop, maxRejects: 2000 }),
+      fill,
+      `update public.orders set quantity = 'x' where id % 10 = 0`,
+    );
+    const { activities, scope, transformations, target } = world;
+    const rejected = async () => (await world.transform.keepRejects(world)).total;
+    await activities.planChunks({ scope, chunkMegabytes: 0.1, transformations });
+    await activities.tuneCopy({ scope, maxBytesPerSecond: 200_000 });
+    const lane = failureOf(activities.copyLane({ scope, lane: 0, transformations }));
+    await until('a row is refused', async () => (await rejected()) > 0, 60_000);
+    await target.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'cutover copy lane%'`,
+    );
+    expect(failureType(await lane)).toBe('TargetUnavailable');
+    expect(await rejected()).toBeLessThan(2_000);
+    await activities.tuneCopy({ scope, maxBytesPerSecond: 0 });
+    await activities.copyLane({ scope, lane: 0, transformations });
+    expect(await rejected()).toBe(2_000);
+    const { rows } = await target.query('select count(distinct id) as ids, count(*) as rows from public.orders');
+    expect(rows).toEqual([{ ids: '18000', rows: '18000' }]);
   });
 
   it('has every wrong value found and named with key and column', async () => {
