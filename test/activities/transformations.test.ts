@@ -1,12 +1,15 @@
 import { failureType } from '../../activities/errors';
+import { createPreflightActivities } from '../../activities/postgres/preflight';
 import { createFidelityActivities } from '../../activities/postgres/fidelity';
 import { createSchemaActivities } from '../../activities/postgres/schema';
 import { createTransformActivities } from '../../activities/postgres/transform';
+import { parsePostgresPlan } from '../../plan/parse';
 import { transformationsSchema, type Transformation } from '../../plan/transformations';
 import type { z } from 'zod';
 import { copyRig, type CopyRig } from '../fixtures/copy-rig';
 import { failureOf } from '../fixtures/failure-of';
 import { startPair, type PostgresPair } from '../fixtures/postgres-pair';
+import { until } from '../fixtures/until';
 
 /** The runbook's list, a column each: types, time zones, encodings, enums, NULLs. */
 const fill = `
@@ -117,7 +120,7 @@ describe('a table whose columns are other ones on the target', () => {
       {
         id: 9,
         next: 10,
-        created_at: expect.any(String),
+        created_at: expect.any(String) as string,
         state: 'closed',
         note: '',
         name: 'Käufer 9',
@@ -196,6 +199,30 @@ describe('a table whose columns are other ones on the target', () => {
     expect((await world.transform.keepRejects(world)).total).toBe(0);
   });
 
+  it('takes and refuses every row once, whatever becomes of the sessions that copy', async () => {
+    const world = await shaped(
+      asked({ ...shop, maxRejects: 2000 }),
+      fill,
+      `update public.orders set quantity = 'x' where id % 10 = 0`,
+    );
+    const { activities, scope, transformations, target } = world;
+    const rejected = async () => (await world.transform.keepRejects(world)).total;
+    await activities.planChunks({ scope, chunkMegabytes: 0.1, transformations });
+    await activities.tuneCopy({ scope, maxBytesPerSecond: 200_000 });
+    const lane = failureOf(activities.copyLane({ scope, lane: 0, transformations }));
+    await until('a row is refused', async () => (await rejected()) > 0, 60_000);
+    await target.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'cutover copy lane%'`,
+    );
+    expect(failureType(await lane)).toBe('TargetUnavailable');
+    expect(await rejected()).toBeLessThan(2_000);
+    await activities.tuneCopy({ scope, maxBytesPerSecond: 0 });
+    await activities.copyLane({ scope, lane: 0, transformations });
+    expect(await rejected()).toBe(2_000);
+    const { rows } = await target.query('select count(distinct id) as ids, count(*) as rows from public.orders');
+    expect(rows).toEqual([{ ids: '18000', rows: '18000' }]);
+  });
+
   it('has every wrong value found and named with key and column', async () => {
     const world = await shaped(
       asked({ ...shop, maxRejects: 1 }),
@@ -225,5 +252,83 @@ describe('a table whose columns are other ones on the target', () => {
       ].sort(),
     );
     expect(tables[0]?.equal).toBe(false);
+  });
+
+  it('is refused before any row moves when an index cannot be built on its new types, or a view needs a column that goes', async () => {
+    const partial = `create index awkward on public.orders (id) where state <> 'closed'`;
+    const index = await failureOf(shaped(asked(shop), fill, partial));
+    expect(failureType(index)).toBe('PreconditionFailed');
+    expect(String(index)).toMatch(/cannot be built: .*awkward.*operator does not exist/);
+    const view = await failureOf(
+      shaped(asked(shop), fill, 'create view public.names as select last_name from public.orders'),
+    );
+    expect(failureType(view)).toBe('PreconditionFailed');
+    expect(String(view)).toMatch(/drop column "last_name" restrict/);
+    expect(String(view)).toContain('Remove what depends on the column');
+  });
+
+  it('is checked on the source before anything is changed', async () => {
+    const rig = await copyRig(
+      pair,
+      `${fill}; create table public.loose (a text); create view public.names as select last_name from public.orders`,
+    );
+    rigs.push(rig);
+    const look = async (...transformations: z.input<typeof transformationsSchema>) => {
+      const plan = parsePostgresPlan({
+        name: 'orders',
+        source: { env: 'SOURCE' },
+        target: { env: 'TARGET' },
+        transformations,
+        validation: { notNull: [{ table: 'public.orders', columns: ['created_at'] }] },
+      });
+      if (!plan.ok) throw new Error('the plan is refused');
+      const { strategy, roles, waivers, snapshot, validation } = plan.plan;
+      const { checks } = await createPreflightActivities(rig.dependencies).preflight({
+        scope: rig.scope,
+        strategy,
+        roles,
+        waivers,
+        snapshot,
+        validation,
+        transformations: plan.plan.transformations,
+      });
+      return Object.fromEntries(checks.map(({ name, outcome, found }) => [name, `${outcome}: ${found}`]));
+    };
+    const fine = await look({ ...shop, columns: { ...shop.columns, last_name: { expression: 'upper(last_name)' } } });
+    expect(fine['transformed-tables']).toMatch(/^pass/);
+    expect(fine['transformed-expressions']).toMatch(/^pass/);
+    expect(fine['transformed-dependents']).toMatch(/^pass/);
+    expect(fine['validation-tables']).toMatch(/^pass/);
+    const wrong = await look(
+      {
+        table: 'public.orders',
+        columns: {
+          id: { expression: 'id + 1' },
+          created: { type: 'timestamptz' },
+          doubled: { type: 'bigint' },
+          quantity: { rename: 'note', expression: 'max(quantity)' },
+          nowhere: { drop: true },
+          last_name: { drop: true },
+          state: { type: 'nonsense' },
+        },
+      },
+      { table: 'public.loose', columns: { a: { rename: 'b' } } },
+      { table: 'public.gone', columns: { a: { rename: 'b' } } },
+    );
+    for (const said of [
+      'public.orders.id is part of the primary key',
+      'public.orders.doubled is generated',
+      'public.orders.quantity cannot be renamed to note',
+      'public.orders.nowhere does not exist',
+      'public.loose has no primary key',
+      'public.gone is no selected ordinary table',
+    ])
+      expect(wrong['transformed-tables']).toContain(said);
+    expect(wrong['transformed-tables']).toMatch(/^fail/);
+    expect(wrong['transformed-expressions']).toMatch(
+      /^fail.*aggregate functions are not allowed.*"nonsense" does not exist.* as UTC/,
+    );
+    expect(wrong['transformed-dependents']).toMatch(/^fail.*needs public.orders.last_name/);
+    expect(wrong['validation-tables']).toMatch(/^fail/);
   });
 });

@@ -101,7 +101,9 @@ describe('with a limit that is high enough', () => {
     const accept = journal.gates.find(({ name }) => name === 'accept');
     expect(accept?.evidence.join()).toContain('2 rows of public.deliveries');
     const rejects = journal.artifacts.find(({ name }) => name === 'rejects.jsonl');
-    const lines = readFileSync(fileURLToPath(rejects?.url ?? ''), 'utf8').trim().split('\n');
+    const lines = readFileSync(fileURLToPath(rejects?.url ?? ''), 'utf8')
+      .trim()
+      .split('\n');
     expect(lines.map((line) => (JSON.parse(line) as { key: string }).key)).toEqual(['(17)', '(4321)']);
     expect(journal.left.filter(({ state }) => state === 'present')).toEqual([]);
   });

@@ -11,12 +11,16 @@ const mistakes = (input: unknown): string => {
   return parsed.ok ? '' : describeIssues(parsed.issues);
 };
 
-it.each(['sample.plan.json', 'incremental.plan.json', 'cdc.plan.json', 'dual-write.plan.json', 'orders.plan.yaml'])(
-  'examples/%s is a plan without a mistake',
-  (file) => {
-    expect(mistakes(parse(readFileSync(join(examples, file), 'utf8')))).toBe('');
-  },
-);
+it.each([
+  'sample.plan.json',
+  'incremental.plan.json',
+  'cdc.plan.json',
+  'dual-write.plan.json',
+  'transformations.plan.json',
+  'orders.plan.yaml',
+])('examples/%s is a plan without a mistake', (file) => {
+  expect(mistakes(parse(readFileSync(join(examples, file), 'utf8')))).toBe('');
+});
 
 it.each([bigBangPlan, incrementalPlan, cdcPlan, dualWritePlan])(
   '%p of the demo gives a plan without a mistake',

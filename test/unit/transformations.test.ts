@@ -9,7 +9,9 @@ const issues = (plan: object): string[] => {
   const parsed = parsePostgresPlan({ ...base, ...plan });
   return parsed.ok ? [] : parsed.issues.map(({ path, expected }) => `${path}: ${expected}`);
 };
-const of = (columns: object, more: object = {}) => ({ transformations: [{ table: 'public.orders', columns, ...more }] });
+const of = (columns: object, more: object = {}) => ({
+  transformations: [{ table: 'public.orders', columns, ...more }],
+});
 const parsed = (columns: object): Transformation =>
   transformationsSchema.parse([{ table: 'public.orders', columns }])[0]!;
 
@@ -17,13 +19,21 @@ describe('transformations of a plan', () => {
   it('take a rename, a cast, an expression, NOT NULL, a default and a drop, and no reject unless said otherwise', () => {
     const plan = parsePostgresPlan({
       ...base,
-      ...of({ a: { rename: 'b', type: 'int', default: '0', notNull: true }, c: { drop: true }, d: { expression: 'e' } }),
+      ...of({
+        a: { rename: 'b', type: 'int', default: '0', notNull: true },
+        c: { drop: true },
+        d: { expression: 'e' },
+      }),
     });
     expect(plan.ok && plan.plan.transformations[0]?.maxRejects).toBe(0);
   });
 
   it.each([
-    ['a table without a schema', { transformations: [{ table: 'orders', columns: { a: { type: 'int' } } }] }, 'schema.table'],
+    [
+      'a table without a schema',
+      { transformations: [{ table: 'orders', columns: { a: { type: 'int' } } }] },
+      'schema.table',
+    ],
     ['a wildcard', { transformations: [{ table: 'public.*', columns: { a: { type: 'int' } } }] }, 'without wildcards'],
     ['a table without columns', of({}), 'at least one column'],
     ['a column of which nothing is asked', of({ a: {} }), 'at least one of'],
@@ -32,7 +42,9 @@ describe('transformations of a plan', () => {
     ['a rename to the same name', of({ a: { rename: 'a' } }), 'another name'],
     [
       'a table twice',
-      { transformations: [...of({ a: { type: 'int' } }).transformations, ...of({ b: { type: 'int' } }).transformations] },
+      {
+        transformations: [...of({ a: { type: 'int' } }).transformations, ...of({ b: { type: 'int' } }).transformations],
+      },
       'each table once',
     ],
     ['a field that there is not', of({ a: { typ: 'int' } }), 'only the fields'],

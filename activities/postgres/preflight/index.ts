@@ -59,9 +59,14 @@ const families: PreflightCheck[][] = [
 /** Names of all checks of all strategies, as waivers use them. */
 export const preflightCheckNames: readonly string[] = [
   ...new Set(
-    [...families.flat(), ...afterwardsChecks, ...replicationChecks, ...dualWriteChecks, ...passChecks, ...transformationChecks].map(
-      ({ name }) => name,
-    ),
+    [
+      ...families.flat(),
+      ...afterwardsChecks,
+      ...replicationChecks,
+      ...dualWriteChecks,
+      ...passChecks,
+      ...transformationChecks,
+    ].map(({ name }) => name),
   ),
 ];
 

@@ -82,7 +82,13 @@ function columnsOf({ table, columns }: Transformation, found: SelectedTable, key
 
 /** A cast of a key, `int` to `bigint`, is what many migrations are for; another value would name another row. */
 function refusedOfKey(shown: string, { drop, expression, notNull }: ColumnTransformation): string[] {
-  const what = drop ? 'dropped' : expression !== undefined ? 'given an expression' : notNull === false ? 'nullable' : '';
+  const what = drop
+    ? 'dropped'
+    : expression !== undefined
+      ? 'given an expression'
+      : notNull === false
+        ? 'nullable'
+        : '';
   return what ? [`${shown} is part of the primary key and cannot be ${what}`] : [];
 }
 
@@ -97,7 +103,8 @@ async function primaryKeys(context: CheckContext): Promise<Map<string, string[]>
 }
 
 /** Types that change by the session's time zone, which is pinned to UTC. */
-const zoneless = /^(timestamp|timestamp without time zone|timestamptz|timestamp with time zone|timetz|time with time zone)(\(\d\))?$/i;
+const zoneless =
+  /^(timestamp|timestamp without time zone|timestamptz|timestamp with time zone|timetz|time with time zone)(\(\d\))?$/i;
 
 async function expressions(context: CheckContext): Promise<Finding> {
   const selected = await context.tables();
