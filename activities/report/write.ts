@@ -57,11 +57,16 @@ async function withAllTables(
     };
   }
   const known = journal.artifacts.some((artifact) => artifact.sha256 === sha256);
+  const apart = new Set(journal.transformations?.tables.map(({ table }) => table));
   const inJournal = new Map((journal.tables ?? []).map((record) => [record.table, record]));
   return {
     ...journal,
     // The journal may know more of a table than the list, which was written at one moment.
-    tables: records.map((record) => ({ ...record, ...inJournal.get(record.table) })),
+    tables: [
+      ...records.map((record) => ({ ...record, ...inJournal.get(record.table) })),
+      // Transformed tables are compared apart, and are in no list once they are.
+      ...[...inJournal.values()].filter(({ table }) => apart.has(table) && !records.some((one) => one.table === table)),
+    ],
     tablesNotListed: 0,
     artifacts: known ? journal.artifacts : [...journal.artifacts, { name, url, sha256, bytes }],
   };

@@ -98,6 +98,10 @@ describe('with a limit that is high enough', () => {
     expect(journal.fidelity?.differences).toEqual([]);
     expect(journal.fidelity?.accepted.some((line) => line.endsWith(`(by the plan's transformations)`))).toBe(true);
     expect(markdown).toContain('key=(4321) pieces');
+    const html = readFileSync(fileURLToPath((await handle.result()).reportArtifact), 'utf8');
+    expect(html).toContain('shop.orders');
+    expect(html).toMatch(/<code>public\.deliveries<\/code>/);
+    expect(journal.tables?.find(({ table }) => table === 'public.deliveries')?.equal).toBe(true);
     const accept = journal.gates.find(({ name }) => name === 'accept');
     expect(accept?.evidence.join()).toContain('2 rows of public.deliveries');
     const rejects = journal.artifacts.find(({ name }) => name === 'rejects.jsonl');
