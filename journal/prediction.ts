@@ -91,7 +91,7 @@ export function predictFromSizes(facts: SizeFacts, now: Date): Prediction {
 
 /** Steps that take longer the more there is; the others depend on the schema, or on nothing. */
 const growsWithSize =
-  /^(copy|large-objects|indexes|post-data|analyze|compare|validate|refresh|pass|backfill|reconcile|delta|transform)/;
+  /^(copy|large-objects|indexes|post-data|analyze|compare|validate|measure-proof|refresh|pass|first-pass|second-pass|final-pass|carry|backfill|reconcile|delta|transform)/;
 
 /** Over when the gate `go-live` opens. A rehearsal has them too, but has nothing to back up: they say nothing of what is to come. */
 const overBefore: ReadonlySet<string> = new Set(['identify', 'preflight', 'baseline', 'snapshot', 'verify-snapshot']);
@@ -110,15 +110,19 @@ export function predictFromRehearsal(
       predictedMs: Math.round(durationMs * (growsWithSize.test(id) ? sizeRatio : 1)),
       ...(downtime ? { downtime } : {}),
     }));
+  const stopped = steps.filter(({ downtime }) => downtime);
   return {
     basis: 'rehearsal',
     madeAt: now.toISOString(),
     assumptions: [
       `measured by ${child ?? 'the rehearsal'} on ${databaseBytes === undefined ? 'an unknown size' : formatBytes(databaseBytes)}, production has ${formatBytes(productionBytes)}: what reads or writes rows is scaled by ${sizeRatio.toFixed(2)}`,
       'the scratch servers may be faster or slower than production; calls of the application are not in it',
+      ...(stopped.length > 0
+        ? []
+        : ['no step of the rehearsal stopped writes: the moment of the switch is assumed, not measured']),
     ],
     totalMs: sum(steps),
-    freezeMs: sum(steps.filter(({ downtime }) => downtime)),
+    freezeMs: stopped.length > 0 ? sum(stopped) : shortFreezeMs,
     ...room(productionBytes),
     steps,
   };

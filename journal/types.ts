@@ -347,8 +347,11 @@ export interface RehearsalRecord {
   rollback?: { rehearsed: boolean; way: 'undo' | 'hand-over'; durationMs?: number };
   /** Of the forward way alone, in order. */
   steps?: RehearsedStep[];
-  /** Of the scratch source, and how many times as large production is. */
+  /** Of the plan that it tried, scratch servers apart: production's. */
+  planDigest?: string;
+  /** Of the scratch source. */
   databaseBytes?: number;
+  /** Production's rows to those migrated here; by size only where there are none, since a restored copy is smaller by what is dead in production. */
   sizeRatio?: number;
   /** Rows that the plan's transformations could not take there. */
   rejects?: RejectRecord[];

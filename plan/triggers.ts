@@ -27,7 +27,7 @@ export const rollbackTriggersSchema = z.strictObject({
   probes: z.array(z.strictObject({ name: z.string().min(1), url: z.url({ protocol: /^https?$/ }) })).default([]),
   interval: durationSchema.default('30s'),
   window: durationSchema.default('5m'),
-  /** So many bad looks in a row are a breach: of the query times, of Prometheus, of the integrity checks, of the smoke tests. After a bad one the next look comes with the next round. */
+  /** So many bad looks in a row are a breach: of the query times, of Prometheus, of the integrity checks, of the smoke tests; of the error rate as many errors in the window. After a bad one the next look comes with the next round. */
   breachesNeeded: z.number().int().min(1).max(100).default(2),
   /** The error rate as your monitoring knows it. */
   prometheus: prometheusSchema.optional(),

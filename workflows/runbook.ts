@@ -326,9 +326,12 @@ export class Runbook extends Logbook {
 
   /** As `ask`, again and again until it is approved: for what has to be done by hand before anything can go on. */
   async insist(name: GateName, evidence: string[]): Promise<void> {
-    while ((await this.ask(name, evidence)) === 'rejected') {
+    for (let timedOut = 0; (await this.ask(name, evidence)) === 'rejected';) {
       this.note(`Gate ${name} opens again: what it asks for has to be done before anything can go on.`);
-      await this.wait(() => false, `Until gate ${name} opens again`, 10_000);
+      // A weekend of short time limits must not fill the history.
+      if (this.journal.gates.findLast((gate) => gate.name === name)?.state === 'timed-out') timedOut += 1;
+      const pauseMs = Math.min(10_000 * 2 ** Math.max(timedOut - 1, 0), 3_600_000);
+      await this.wait(() => false, `Until gate ${name} opens again`, pauseMs);
     }
   }
 

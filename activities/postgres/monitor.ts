@@ -238,7 +238,7 @@ function resumedState(): WatchState {
 function breachesOf(state: WatchState, triggers: WatchRequest['triggers'], breachesNeeded: number): string[] {
   const { samples, errors, percent } = windowRateOf(state);
   const rate =
-    samples >= leastSamples && percent > triggers.errorRatePercent
+    samples >= leastSamples && errors >= breachesNeeded && percent > triggers.errorRatePercent
       ? [
           `${rounded(percent)} % errors (${errors} of ${samples} looks in the last ${triggers.window}), more than ${triggers.errorRatePercent} %; last: ${state.lastError ?? 'unknown'}`,
         ]

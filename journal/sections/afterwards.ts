@@ -233,7 +233,13 @@ function count(text: string | undefined): number | undefined {
 /** Time in which steps worked: overlapping steps count once; monitoring and retention do not count. */
 export function movingMs(journal: Journal): number | undefined {
   const spans = journal.steps
-    .filter(({ id, endedAt }) => endedAt !== undefined && !/^monitor|^rehears|^verify-snapshot|scratch$/.test(id))
+    .filter(
+      ({ id, endedAt }) =>
+        endedAt !== undefined &&
+        !/^monitor|^rehears|^verify-snapshot|scratch$|target-backup$|archive-source$|^(drop|reopen)-source$|^retire/.test(
+          id,
+        ),
+    )
     .map(({ startedAt, endedAt }) => [Date.parse(startedAt), Date.parse(endedAt ?? startedAt)] as const)
     .sort(([left], [right]) => left - right);
   if (spans.length === 0) return undefined;

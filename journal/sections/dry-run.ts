@@ -87,6 +87,6 @@ function rollbackText({ rollback }: RehearsalRecord, running: boolean): Text {
 
 function sizeText({ databaseBytes, sizeRatio }: RehearsalRecord): Text {
   if (databaseBytes === undefined) return quiet('not measured');
-  const ratio = sizeRatio === undefined ? '' : `; production is ${sizeRatio.toFixed(2)} times as large`;
+  const ratio = sizeRatio === undefined ? '' : `; production has ${sizeRatio.toFixed(2)} times the rows`;
   return `${formatBytes(databaseBytes)}${ratio}`;
 }

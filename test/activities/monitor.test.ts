@@ -100,6 +100,12 @@ describe('watching the target', () => {
     expect(seen.slowdownPercent).toBeLessThan(0);
   });
 
+  it('does not take fewer errors than the plan asks for as a breach, whatever their share', async () => {
+    healthy = false;
+    const seen = await watch(request(0.6, {}, { breachesNeeded: 1_000 }));
+    expect(seen).toMatchObject({ errorRatePercent: 50, breaches: [], endedBy: 'time' });
+  });
+
   it('ends at once when the error rate in the window is over the trigger', async () => {
     const watching = watch(request(60));
     await sleep(300);
@@ -107,7 +113,7 @@ describe('watching the target', () => {
     const seen = await watching;
     expect(seen.endedBy).toBe('breach');
     expect(seen.breaches[0]).toMatch(
-      /% errors \(1 of \d+ looks in the last 2s\), more than 1 %; last: probe home: status 503/,
+      /% errors \(2 of \d+ looks in the last 2s\), more than 1 %; last: probe home: status 503/,
     );
   });
 

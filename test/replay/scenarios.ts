@@ -244,6 +244,45 @@ export const scenarios: Record<string, Scenario> = {
     await until(handle, gateOpen('go-live'), 60_000);
     return client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
   },
+  'rehearsal-of-incremental': async ({ start, client }) => {
+    const handle = await start({ gates: { start: 'auto' }, rehearsal: scratch, strategy: 'incremental' });
+    await until(handle, gateOpen('go-live'), 60_000);
+    return client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
+  },
+  'rehearsal-of-dual-write': async ({ start, client }) => {
+    const handle = await start({ ...dualWrite, gates: { start: 'auto' }, rehearsal: scratch });
+    await until(handle, gateOpen('go-live'), 60_000);
+    return client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
+  },
+  'dual-write-rejected-at-cutover': async ({ start }) => {
+    const handle = await start({ ...dualWrite, gates: { start: 'auto' } });
+    await until(handle, gateOpen('cutover'), 60_000);
+    await handle.signal(rejectSignal, { gate: 'cutover', by: 'anna' });
+    await handle.result();
+    return handle;
+  },
+  'dual-write-compared-again-then-back-by-a-trigger': async ({ start, world }) => {
+    world.failNext('switchDatastore', 1, 'PreconditionFailed', { status: 409 });
+    world.answerWith('watchTarget', breached);
+    const handle = await start({ ...dualWrite, gates: 'auto', monitor: '1h' });
+    await handle.result();
+    return handle;
+  },
+  'dual-write-asked-before-rows-go': async ({ start, world }) => {
+    world.hold('watchTarget');
+    const handle = await start({ ...dualWrite, gates: { start: 'auto', cutover: 'auto' } });
+    await until(handle, phaseIs('monitor'), 60_000);
+    world.answerWith('compareLive', {
+      ...differing,
+      byTable: [{ table: 'public.orders', insert: 0, update: 0, delete: 1 }],
+    });
+    await handle.signal(rollbackSignal, { by: 'anna', reason: 'checkout fails' });
+    await until(handle, gateOpen('repair'), 60_000);
+    world.answerWith('compareLive', dualWriteAnswers.compareLive);
+    await approve(handle, 'repair');
+    await handle.result();
+    return handle;
+  },
   'dual-write-repaired-and-completed': async ({ start, world }) => {
     world.answerWith('compareLive', differing);
     const handle = await start({ ...dualWrite, gates: undefined });

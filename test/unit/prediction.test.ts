@@ -57,6 +57,8 @@ describe('a prediction from a rehearsal', () => {
         { id: 'verify-snapshot', title: 'Verify the backup', durationMs: 100 },
         { id: 'roles', title: 'Roles', durationMs: 1_000 },
         { id: 'copy-data', title: 'Copy', durationMs: 30_000, downtime: true },
+        { id: 'first-pass', title: 'First pass', durationMs: 2_000 },
+        { id: 'measure-proof', title: 'Compare every row', durationMs: 3_000 },
         { id: 'fence', title: 'Fence', durationMs: 500, downtime: true },
       ],
     },
@@ -68,11 +70,20 @@ describe('a prediction from a rehearsal', () => {
     expect(prediction.steps.map(({ id, predictedMs }) => [id, predictedMs])).toEqual([
       ['roles', 1_000],
       ['copy-data', 60_000],
+      ['first-pass', 4_000],
+      ['measure-proof', 6_000],
       ['fence', 500],
     ]);
-    expect(prediction).toMatchObject({ basis: 'rehearsal', totalMs: 61_500, freezeMs: 60_500 });
+    expect(prediction).toMatchObject({ basis: 'rehearsal', totalMs: 71_500, freezeMs: 60_500 });
     expect(prediction.assumptions.join()).toContain('scaled by 2.00');
   });
+});
+
+it('a rehearsal in which nobody stopped writes says that the freeze is assumed', () => {
+  const steps = [{ id: 'reconcile', title: 'Compare', durationMs: 1_000 }];
+  const prediction = predictFromRehearsal({ startedAt: now.toISOString(), errors: [], steps }, 1_000, now);
+  expect(prediction.freezeMs).toBe(2_000);
+  expect(prediction.assumptions.join()).toContain('assumed, not measured');
 });
 
 describe('a prediction against what happened', () => {

@@ -81,7 +81,7 @@ describe('the report of a completed migration', () => {
       ['Errors encountered', '✔ none'],
       ['Validation passed', '✔ passed, 14 of 14'],
       ['Rollback rehearsed', '✔ undone before the switch, in 9.0 s'],
-      ['Size', '500 MB; production is 1.02 times as large'],
+      ['Size', '500 MB; production has 1.02 times the rows'],
     ]);
     expect(tableRows(report, '| Step | Time | Writes stopped |')).toEqual([['Copy the rows', '40 s', 'yes']]);
   });

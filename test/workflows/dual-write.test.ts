@@ -43,6 +43,9 @@ const unequal = {
   differences: artifact('differences.json'),
 };
 
+/** Nothing to take away. */
+const lacking = { ...unequal, byTable: [{ table: 'public.orders', insert: 2, update: 1, delete: 0 }] };
+
 const approve = (handle: MigrationHandle, gate: string) => handle.signal(approveSignal, { gate, by: 'test' });
 const reject = (handle: MigrationHandle, gate: string) => handle.signal(rejectSignal, { gate, by: 'test' });
 const rollBack = (handle: MigrationHandle) =>
@@ -88,6 +91,8 @@ describe('a migration by dual writing', () => {
         'copyLane',
         'compareLive',
         'buildPostData',
+        'compareLive',
+        'checkTargetHealth',
         'compareLive',
         'carryLiveSequences',
         'switchDatastore',
@@ -149,7 +154,7 @@ describe('a migration by dual writing', () => {
       await until(handle, gateOpen('cutover'));
       await approve(handle, 'cutover');
       await until(handle, phaseIs('monitor'));
-      world.answerWith('compareLive', unequal);
+      world.answerWith('compareLive', lacking);
       const before = world.calls.length;
       await rollBack(handle);
       await until(handle, () => world.calls.slice(before).includes('repairRows'));
@@ -173,6 +178,24 @@ describe('a migration by dual writing', () => {
       ]);
       expect(world.inputs.get('findLeftovers')).toMatchObject({ kept: { sourceFence: false, targetFence: true } });
       expect((await seen(handle)).gates.map(({ name }) => name)).not.toContain('repair');
+    }));
+
+  it('asks before the way back takes rows from the source that the target has no more', () =>
+    server.withWorker(async ({ world, start }) => {
+      world.hold('watchTarget');
+      const handle = await start({ ...asked, monitor: '1h' });
+      await until(handle, gateOpen('cutover'));
+      await approve(handle, 'cutover');
+      await until(handle, phaseIs('monitor'));
+      world.answerWith('compareLive', unequal);
+      await rollBack(handle);
+      const { gates } = await until(handle, gateOpen('repair'));
+      expect(gates.at(-1)?.evidence[0]).toContain('whether the target has lost rows that the source still has');
+      expect(world.calls).not.toContain('repairRows');
+      world.answerWith('compareLive', equal);
+      await approve(handle, 'repair');
+      expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
+      expect(callsOf(world, 'repairRows')).toBe(1);
     }));
 
   it('goes back by itself on a breach in the window, both sides compared first', () =>

@@ -52,8 +52,14 @@ function count(calls: string[], name: string): number {
 describe('a migration in passes', () => {
   it('copies behind a shut target, brings rows up before it builds on them, and proves every row under the fence', () =>
     server.withWorker(async ({ world, start }) => {
-      const handle = await start(passes);
+      const pressure = { probe: { sql: 'select 1', max: 2 }, interval: '1s' };
+      const handle = await start({ ...passes, incremental: { ...passes.incremental, pressure } });
       expect(await handle.result()).toMatchObject({ outcome: 'completed', differences: 0 });
+      // The last pass is the one under the fence: nobody gains by sparing the source then.
+      expect(world.inputs.get('passLane')).toMatchObject({
+        settings: { pressure: { maxConnectionsPercent: 100, interval: '1s' } },
+      });
+      expect(JSON.stringify(world.inputs.get('passLane'))).not.toContain('probe');
       expect(
         inOrder(world.calls, [
           'checkTargetHealth',

@@ -46,7 +46,7 @@ export async function backUp(
     () => run('long', `Verify ${what}`).verifySnapshot({ scope, snapshot, result, scratch, side }),
     { skippable: true, describe: ({ method, evidence }) => `${method}: ${evidence.join('; ')}`.slice(0, 400) },
   );
-  if (!verified) return undefined;
+  if (!verified || verified.method === 'none') return undefined;
   const file = result.artifact ? [`${what} is ${result.artifact.name}, at ${result.artifact.url}`] : [];
   return [...file, `it was verified by ${verified.method}`, ...verified.evidence];
 }

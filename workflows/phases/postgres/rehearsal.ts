@@ -12,7 +12,7 @@ import type { ScratchInventories } from '../../../activities/postgres/rehearsal'
 import type { SnapshotResult } from '../../../activities/postgres/snapshot';
 import { predictFromRehearsal, predictionEvidence } from '../../../journal/prediction';
 import { formatCount } from '../../../journal/quantities';
-import type { RehearsalRecord } from '../../../journal/types';
+import type { Journal, RehearsalRecord } from '../../../journal/types';
 import { formatDurationMs } from '../../../plan/duration';
 import type { RehearsalServers } from '../../../plan/rehearsal';
 import { run } from '../../activity-options';
@@ -136,6 +136,7 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
   const record: RehearsalRecord = {
     startedAt: started.toISOString(),
     errors: [],
+    planDigest: journal.plan.digest,
     child,
     attempt,
     rollback: { rehearsed: false, way: followed ? 'hand-over' : 'undo' },
@@ -143,7 +144,7 @@ async function rehearseOnce(migration: PostgresMigration, scratch: Scratch): Pro
   journal.rehearsal = record;
   scratch.children.push(child);
   try {
-    note(record, await runChild(migration, servers, child), journal.baseline?.databaseBytes);
+    note(record, await runChild(migration, servers, child), journal.baseline);
   } catch (error) {
     record.errors.push(isCancellation(error) ? `${child} was cancelled` : describeFailure(error));
     if (isCancellation(error) && CancellationScope.current().consideredCancelled) throw error;
@@ -176,7 +177,7 @@ async function runChild(
 }
 
 /** What the child told, as errors where it is no pass. */
-function note(record: RehearsalRecord, result: MigrationResult, productionBytes: number | undefined): void {
+function note(record: RehearsalRecord, result: MigrationResult, production: Journal['baseline']): void {
   const { rehearsal: found, rows, reportArtifact } = result;
   record.rows = rows;
   record.report = reportArtifact;
@@ -187,12 +188,21 @@ function note(record: RehearsalRecord, result: MigrationResult, productionBytes:
   const { reached, failure, validationPassed, validations, rollbackMs, left, steps, databaseBytes, rejects } = found;
   Object.assign(record, { steps, validations, databaseBytes, ...(rejects ? { rejects } : {}) });
   record.validationPassed = validationPassed;
-  if (databaseBytes && productionBytes) record.sizeRatio = productionBytes / databaseBytes;
+  record.sizeRatio = ratioOf(production, { rows, databaseBytes });
   if (!reached) record.errors.push(failure ?? 'it went back before its end');
   else if (validationPassed !== true) record.errors.push('its validation did not pass');
   if (left.length > 0) record.errors.push(`left behind: ${left.join(', ')}`);
   if (record.rollback && reached && left.length === 0)
     Object.assign(record.rollback, { rehearsed: true, durationMs: rollbackMs });
+}
+
+function ratioOf(
+  production: Journal['baseline'],
+  { rows = '0', databaseBytes = 0 }: { rows?: string; databaseBytes?: number },
+): number | undefined {
+  if (!production) return undefined;
+  if (BigInt(rows) > 0n) return Number(production.rows) / Number(rows);
+  return databaseBytes > 0 ? production.databaseBytes / databaseBytes : undefined;
 }
 
 /** Everything that a rehearsal made, whether it went back by itself or not. @throws when something cannot be removed */
@@ -237,12 +247,13 @@ export function rehearsalEvidence(record: RehearsalRecord): string[] {
     rollback,
     steps = [],
     report,
+    planDigest,
   } = record;
   const longest = [...steps].sort((left, right) => right.durationMs - left.durationMs).slice(0, stepsNamed);
   const way =
     rollback?.way === 'hand-over' ? 'by a hand-over back, without a loss' : 'by undoing everything before the switch';
   return [
-    `rehearsal ${child}: ${outcome}, there and back in ${formatDurationMs(durationMs ?? 0)}`,
+    `rehearsal ${child} of plan ${planDigest ?? 'unknown'}: ${outcome}, there and back in ${formatDurationMs(durationMs ?? 0)}`,
     `rows migrated: ${formatCount(rows ?? 'unknown')}; errors: ${errors.length === 0 ? 'none' : errors.join('; ')}`,
     `validation: ${validationPassed ? 'passed' : 'did not pass'}${validations ? `, ${validations.passed} of ${validations.of}` : ''}`,
     `rollback rehearsed: ${rollback?.rehearsed ? `yes, ${way}, in ${formatDurationMs(rollback.durationMs ?? 0)}` : 'no'}`,

@@ -25,16 +25,29 @@ const callsAtMost = 5;
 export async function goOver(migration: DualWriteMigration): Promise<void> {
   const { plan, runbook } = migration;
   const { repair, maxRepairRows } = plan.dualWrite;
+  await askForTarget(migration);
   await turnTo(migration, 'target', { repair, maxRows: maxRepairRows });
   runbook.pointOfNoReturn();
   migration.judge = 'target';
   delete runbook.journal.reason;
 }
 
-/** Back to the source, after the target: nobody is asked, since going back without what only the target has would lose it. */
-export async function goBackOver(migration: DualWriteMigration): Promise<void> {
-  await turnTo(migration, 'source', { repair: 'auto' });
+/** Back to the source, after the target: what only the target has is written to it, and people are asked before anything is taken away there. */
+export async function goBackOver(migration: DualWriteMigration, repair: Repairing['repair']): Promise<void> {
+  await turnTo(migration, 'source', { repair });
   migration.judge = 'source';
+}
+
+/** It was asked before the copy, which may be days ago. */
+async function askForTarget(migration: DualWriteMigration): Promise<void> {
+  if (isRehearsed(migration)) return;
+  const application = applicationOf(migration);
+  await migration.runbook.step(
+    'target-health',
+    'Ask the application whether the target is healthy',
+    () => run('application', 'POST /admin/target-health-check').checkTargetHealth({ application }),
+    { describe: () => 'healthy' },
+  );
 }
 
 type Repairing = Omit<ParityOptions, 'rounds'>;
@@ -187,7 +200,8 @@ async function backBeforeNoReturn(migration: DualWriteMigration): Promise<string
   }
   if (await switchUnlessRepeatsFailed(migration, 'source')) return 'the application uses the source';
   migration.judge = 'target';
-  await goBackOver(migration);
+  // Seconds after the switch, and an undo asks nobody.
+  await goBackOver(migration, 'auto');
   return 'the application uses the source again, with all that was written to the target';
 }
 

@@ -11,6 +11,10 @@ import { lookOnce, reconciliationOf } from './rounds';
 
 /** After so many repairs without parity the application is failing to repeat, not now and then but all the time. */
 const repairsAtMost = 20;
+/** From then on ever longer between two, so that a night of it does not fill the history. */
+const firstPauseMs = 10_000;
+const growth = 1.5;
+const longestPauseMs = 3_600_000;
 /** Rounds in a row in which something could not be compared, before a person is told. */
 const unreadAtMost = 3;
 const rowsShown = 20;
@@ -18,8 +22,11 @@ const rowsShown = 20;
 export interface ParityOptions {
   /** Of parity, in a row. */
   rounds: number;
-  /** Whether people are asked before a repair. */
-  repair: 'gate' | 'auto';
+  /**
+   * Whether people are asked before a repair. `unless-it-destroys`: only where rows would be deleted, or more than the plan allows be
+   * written: a side that is right by rule may have lost what the other still has.
+   */
+  repair: 'gate' | 'auto' | 'unless-it-destroys';
   /** Repairs at most so many rows; without it any number. */
   maxRows?: number;
 }
@@ -30,6 +37,10 @@ export async function untilParity(migration: DualWriteMigration, options: Parity
     const found = await rounds(migration, options, repairs);
     if (!found?.differences) return;
     await repair(migration, found, options);
+    if (repairs >= repairsAtMost) {
+      const pauseMs = Math.min(firstPauseMs * growth ** (repairs - repairsAtMost), longestPauseMs);
+      await sleep(pauseMs, { summary: 'Until both sides are compared again' });
+    }
   }
 }
 
@@ -82,6 +93,11 @@ async function repair(
   const { runbook, scope, judge } = migration;
   const differences = needed(found.differences, 'differences');
   if (how === 'gate') await runbook.gate('repair', repairEvidence(migration, found));
+  if (how === 'unless-it-destroys' && destroys(migration, found))
+    await runbook.insist('repair', [
+      `going back: look first whether the ${judge} has lost rows that the ${otherSide(judge)} still has. Approved, they are gone on both sides`,
+      ...repairEvidence(migration, found),
+    ]);
   await runbook.step(
     'repair',
     `Make the rows of the ${otherSide(judge)} that differ like those of the ${judge}`,
@@ -108,6 +124,10 @@ async function repair(
         `${inserted} inserted, ${updated} updated, ${deleted} deleted${left > 0 ? `; ${left} held by somebody, for the next round` : ''}`,
     },
   );
+}
+
+function destroys({ plan }: DualWriteMigration, { byTable, differing }: ComparedLive): boolean {
+  return differing > plan.dualWrite.maxRepairRows || byTable.some((table) => table.delete > 0);
 }
 
 /** What the people at the gate should see: how much, where, which rows, and what would be done to them. */

@@ -10,8 +10,8 @@ import { applicationOf, isRehearsed, type DualWriteMigration } from './migration
 
 /** Between rounds while nobody waits for them: the plan's interval, then ever longer. */
 const growth = 1.3;
-/** A month at a gate must stay far from what a history can hold. */
-const longestPauseMs = 1_800_000;
+/** Months at a gate must stay far from what a history can hold. */
+const longestPauseMs = 7_200_000;
 
 /** Compares both sides once, and notes what it found. Whether the round is one of parity: nothing differs, and everything was compared. */
 export async function lookOnce(migration: DualWriteMigration) {

@@ -37,7 +37,8 @@ function watchInWindow(migration: DualWriteMigration): Watch {
   const watch = watchOf(migration);
   return {
     ...watch,
-    lossless: () => migration.repeating,
+    // What could not be compared may be what one side has lost.
+    lossless: () => migration.repeating && reconciliationOf(migration).problems.length === 0,
     evidence: () => {
       const { rounds, differing, problems, repeatsFailed, measuredAt } = reconciliationOf(migration);
       return [
@@ -106,7 +107,7 @@ export async function goBackWithoutLoss(migration: DualWriteMigration, reason: s
         },
         { againByItself: true, describe: () => 'every write to the target is repeated on the source' },
       );
-      await goBackOver(migration);
+      await goBackOver(migration, 'unless-it-destroys');
       // Nobody goes back from here, and words have nothing left to accept.
       runbook.ending = true;
       runbook.noReturnUndone();

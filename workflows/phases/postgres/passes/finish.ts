@@ -11,10 +11,15 @@ export async function finishUnderFence(migration: PassMigration): Promise<void> 
   migration.repaired = false;
   runbook.phase('final-pass');
   await schemaUnchanged(migration);
-  await runbook.step('final-pass', 'Bring over what is left', () => makePass(migration, 'under the fence'), {
-    downtime: true,
-    describe: describePass,
-  });
+  await runbook.step(
+    'final-pass',
+    'Bring over what is left',
+    () => makePass(migration, 'under the fence', { underFence: true }),
+    {
+      downtime: true,
+      describe: describePass,
+    },
+  );
   migration.copied = true;
   await runbook.step(
     'carry',

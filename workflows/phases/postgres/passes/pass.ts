@@ -3,6 +3,7 @@ import { condition } from '@temporalio/workflow';
 import type { PassSummary } from '../../../../activities/postgres/incremental';
 import { formatBytes } from '../../../../journal/quantities';
 import type { Journal, PassRecord } from '../../../../journal/types';
+import type { IncrementalSettings } from '../../../../plan/incremental';
 import { run } from '../../../activity-options';
 import { runInLanes } from '../lanes';
 import type { PassMigration } from './migration';
@@ -17,20 +18,19 @@ export interface PassOptions {
   repair?: { tables?: string[] };
   /** All tables as of the same moment, by one lane: so that rows find those that they refer to. */
   oneSnapshot?: boolean;
-  /** Beside an open gate: it has no say in what stops the migration. */
+  /** Beside an open gate: it has no say in what stops the migration, and months of it must fit into the history. */
   beside?: boolean;
+  /** The application stands still: sparing the source would only make that longer. */
+  underFence?: boolean;
 }
 
 /**
  * Makes one pass to its end.
  * @param why for people: "before indexes are built"
  */
-export async function makePass(
-  migration: PassMigration,
-  why: string,
-  { repair, oneSnapshot, beside }: PassOptions = {},
-): Promise<PassRecord> {
+export async function makePass(migration: PassMigration, why: string, options: PassOptions = {}): Promise<PassRecord> {
   const { runbook } = migration;
+  const { repair } = options;
   migration.pass += 1;
   const { pass } = migration;
   const began = runbook.now();
@@ -45,7 +45,7 @@ export async function makePass(
     bytes: 0,
   });
   runbook.show();
-  const paused = await bring(migration, record, { repair, oneSnapshot, beside }).catch((error: unknown) => {
+  const paused = await bring(migration, record, options).catch((error: unknown) => {
     record.stopped = true;
     runbook.show();
     throw error;
@@ -63,10 +63,10 @@ export async function makePass(
 async function bring(
   migration: PassMigration,
   record: PassRecord,
-  { repair, oneSnapshot, beside }: PassOptions,
+  { repair, oneSnapshot, beside, underFence }: PassOptions,
 ): Promise<boolean> {
   const { runbook, plan, scope } = migration;
-  const settings = plan.incremental;
+  const settings = underFence ? { ...plan.incremental, pressure: notSpared(plan.incremental) } : plan.incremental;
   const { pass } = record;
   await run('long', `Begin pass ${pass}: ${record.why}`).beginPass({
     scope,
@@ -78,13 +78,6 @@ async function bring(
   const { paused } = await runInLanes(migration, {
     name: `pass ${pass}`,
     lane: (lane) => run('long', `Pass ${pass}, lane ${lane + 1}`).passLane({ scope, pass, lane, settings }),
-    measure: async () => {
-      const summary = await run('quick', `How far is pass ${pass}`).summarizePass({ scope, pass });
-      // The answer may come when the lanes have ended.
-      if (record.durationMs !== undefined) return;
-      tell(record, summary);
-      foretell(record, summary, migration.series.at(-1));
-    },
     isDone: async () => {
       const summary = await run('quick', `Is pass ${pass} done`).summarizePass({ scope, pass });
       tell(record, summary);
@@ -105,9 +98,21 @@ async function bring(
             return true;
           },
         }
-      : {}),
+      : {
+          measure: async () => {
+            const summary = await run('quick', `How far is pass ${pass}`).summarizePass({ scope, pass });
+            // The answer may come when the lanes have ended.
+            if (record.durationMs !== undefined) return;
+            tell(record, summary);
+            foretell(record, summary, migration.series.at(-1));
+          },
+        }),
   });
   return paused;
+}
+
+function notSpared({ pressure: { interval } }: IncrementalSettings): IncrementalSettings['pressure'] {
+  return { maxConnectionsPercent: 100, interval };
 }
 
 function tell(record: PassRecord, { tables, tablesChanged, rows, deleted, bytes }: PassSummary): void {

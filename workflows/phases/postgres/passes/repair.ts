@@ -18,6 +18,7 @@ export async function repairRows(
   const all = names.length < unequal;
   const record = await makePass(migration, 'rows differed under the fence', {
     repair: all ? {} : { tables: names },
+    underFence: true,
   });
   // Only now: a pass that fails is made again when a person sends retry.
   migration.repaired = true;
