@@ -267,6 +267,29 @@ describe('a table whose columns are other ones on the target', () => {
     expect(String(view)).toContain('Remove what depends on the column');
   });
 
+  it('is refused before any row moves when an expression is nothing for its column, or speaks of what only the source has', async () => {
+    const rig = await copyRig(pair, fill);
+    rigs.push(rig);
+    const { scope } = rig;
+    await rig.activities.prepareLedger({ scope });
+    const { archive } = await createSchemaActivities(rig.dependencies).dumpSchema({ scope });
+    const { shapeTarget } = createTransformActivities(rig.dependencies);
+    for (const [columns, sqlState] of [
+      [{ note: { expression: 'id' }, legacy: { expression: 'doubled::text' } }, '42703'],
+      [{ created: { expression: 'note' } }, '42804'],
+      [{ note: { expression: `public.orders.note` } }, '42P01'],
+      [{ note: { expression: `public.missing(note)` } }, '42883'],
+    ] as [Transformation['columns'], string][]) {
+      const transformations = [{ table: 'public.orders', maxRejects: 0, columns }];
+      const refused = await failureOf(shapeTarget({ scope, transformations, archive }));
+      expect(failureType(refused)).toBe('PreconditionFailed');
+      expect(String(refused)).toMatch(
+        new RegExp(`Rows of public\\.orders cannot be taken .*SQLSTATE ${sqlState}.*Correct the column's expression`),
+      );
+    }
+    expect((await rig.target.query('select from public.orders')).rowCount).toBe(0);
+  });
+
   it('is checked on the source before anything is changed', async () => {
     const rig = await copyRig(
       pair,
