@@ -177,6 +177,54 @@ describe('a table whose columns are other ones on the target', () => {
     expect((await world.target.query('select from public.orders')).rowCount).toBe(19_997);
   });
 
+  it('tells nothing of a value, whatever error its type or a function raises', async () => {
+    const world = await shaped(
+      asked({
+        table: 'public.words',
+        maxRejects: 4,
+        columns: {
+          vector: { type: 'tsvector' },
+          relation: { type: 'regclass' },
+          role: { type: 'regrole' },
+          guarded: { expression: 'public.guarded(guarded)' },
+        },
+      }),
+      `create table public.words (id int primary key, vector text, relation text, role text, guarded text);
+       create function public.guarded(text) returns text language plpgsql immutable as $$ begin
+         if $1 like 'secret%' then raise exception 'not %', $1 using errcode = 'check_violation'; end if;
+         if $1 like 'worse%' then raise exception 'not %', $1 using errcode = 'invalid_password'; end if;
+         return $1; end $$;
+       insert into public.words select i, 'word', 'pg_catalog.pg_class', 'pg_monitor', 'fine' from generate_series(1, 1000) i;
+       update public.words set vector = '''secret' where id = 5;
+       update public.words set relation = 'secret.table' where id = 6;
+       update public.words set role = 'secret_role' where id = 7;
+       update public.words set guarded = 'secret value' where id = 8`,
+    );
+    await copy(world, 1);
+    const kept = await world.transform.keepRejects(world);
+    expect(kept.first).toEqual([
+      'public.words key=(5) vector: text that is not valid for its type (SQLSTATE 42601)',
+      'public.words key=(6) relation: the name of a schema that is not there (SQLSTATE 3F000)',
+      'public.words key=(7) role: a name that is not there (SQLSTATE 42704)',
+      'public.words key=(8) guarded: a check refuses it (SQLSTATE 23514)',
+    ]);
+    await world.rig.load('post-data');
+    expect(failing((await compare(world)).records)).toEqual([]);
+
+    // An error that is no answer about a value ends the copy and leaves the proof open, and says as little.
+    await world.source.query(`update public.words set guarded = 'worse value' where id = 9`);
+    const { records } = await compare(world);
+    expect(records[0]?.outcome).toBe('unverifiable');
+    expect(JSON.stringify(records)).toMatch(/a row could not be taken \(SQLSTATE 28P01\)/);
+    expect(JSON.stringify(records)).not.toContain('worse value');
+    await world.target.query(
+      `truncate public.words; truncate cutover.rejects; update cutover.chunk set state = 'todo'`,
+    );
+    const failure = await failureOf(copy(world, 1));
+    expect(String(failure)).toContain('a row could not be taken (SQLSTATE 28P01)');
+    expect(String(failure)).not.toContain('worse value');
+  });
+
   it('stops for good beyond the limit, and says how many rows, which, and why', async () => {
     const world = await shaped(
       asked({ ...shop, maxRejects: 1 }),
@@ -254,6 +302,69 @@ describe('a table whose columns are other ones on the target', () => {
     expect(tables[0]?.equal).toBe(false);
   });
 
+  it('has rows named that only the target has, though keys of rejects cannot even be cast', async () => {
+    const world = await shaped(
+      asked({ table: 'public.tags', maxRejects: 1, columns: { id: { type: 'integer' } } }),
+      `create table public.tags (id text primary key, at int);
+       insert into public.tags select i, i from generate_series(1, 100) i; insert into public.tags values ('none')`,
+    );
+    await copy(world, 1);
+    await world.rig.load('post-data');
+    await world.target.query('insert into public.tags values (101, 0)');
+    const { records } = await compare(world);
+    expect(records[0]).toMatchObject({
+      outcome: 'fail',
+      differences: [
+        'public.tags: 1 rows of the target come from no row of the source',
+        'public.tags key=(101): extra on the target',
+      ],
+    });
+
+    // The session that holds the snapshot ends before a piece is read: no result of the piece, but a reason to try again.
+    const again = () =>
+      world.transform.compareTransformed({
+        scope: world.scope,
+        transformations: world.transformations,
+        lanes: 1,
+        chunkMegabytes: 1,
+        attempt: 'interrupted',
+      });
+    await world.target.query('begin; lock table cutover.transformed_piece in access exclusive mode');
+    const interrupted = failureOf(again());
+    const other = await world.rig.anotherSession();
+    await until(
+      'the proof waits for the ledger',
+      async () =>
+        (
+          await other.query(
+            `select from pg_stat_activity where wait_event_type = 'Lock' and application_name like 'cutover%'`,
+          )
+        ).rowCount === 1,
+      60_000,
+    );
+    await world.source.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'cutover%'`,
+    );
+    await world.target.query('commit');
+    expect(failureType(await interrupted)).toBe('SourceUnavailable');
+    const results = async () => {
+      const { rows } = await world.target.query<{ id: string; result: string | null }>(
+        `select id, result::jsonb->>'rows' as result from cutover.transformed_piece where attempt = 'interrupted'`,
+      );
+      return rows.map(({ id, result }) => `${id}: ${result}`);
+    };
+    expect(await results()).toEqual(['1: null']);
+
+    // What was compared is kept, unless the table was rewritten since.
+    await again();
+    await world.target.query(`update cutover.transformed_piece set result = result || '{"rows": 7}'`);
+    await again();
+    expect(await results()).toEqual(['1: 7']);
+    await world.source.query('vacuum full public.tags');
+    await again();
+    expect(await results()).toEqual(['1: 101']);
+  });
+
   it('is refused before any row moves when an index cannot be built on its new types, or a view needs a column that goes', async () => {
     const partial = `create index awkward on public.orders (id) where state <> 'closed'`;
     const index = await failureOf(shaped(asked(shop), fill, partial));
@@ -265,6 +376,29 @@ describe('a table whose columns are other ones on the target', () => {
     expect(failureType(view)).toBe('PreconditionFailed');
     expect(String(view)).toMatch(/drop column "last_name" restrict/);
     expect(String(view)).toContain('Remove what depends on the column');
+  });
+
+  it('is refused before any row moves when an expression is nothing for its column, or speaks of what only the source has', async () => {
+    const rig = await copyRig(pair, fill);
+    rigs.push(rig);
+    const { scope } = rig;
+    await rig.activities.prepareLedger({ scope });
+    const { archive } = await createSchemaActivities(rig.dependencies).dumpSchema({ scope });
+    const { shapeTarget } = createTransformActivities(rig.dependencies);
+    for (const [columns, sqlState] of [
+      [{ note: { expression: 'id' }, legacy: { expression: 'doubled::text' } }, '42703'],
+      [{ created: { expression: 'note' } }, '42804'],
+      [{ note: { expression: `public.orders.note` } }, '42P01'],
+      [{ note: { expression: `public.missing(note)` } }, '42883'],
+    ] as [Transformation['columns'], string][]) {
+      const transformations = [{ table: 'public.orders', maxRejects: 0, columns }];
+      const refused = await failureOf(shapeTarget({ scope, transformations, archive }));
+      expect(failureType(refused)).toBe('PreconditionFailed');
+      expect(String(refused)).toMatch(
+        new RegExp(`Rows of public\\.orders cannot be taken .*SQLSTATE ${sqlState}.*Correct the column's expression`),
+      );
+    }
+    expect((await rig.target.query('select from public.orders')).rowCount).toBe(0);
   });
 
   it('is checked on the source before anything is changed', async () => {

@@ -126,6 +126,15 @@ describe('the verdict on a table', () => {
     expect(outcomes({ takeable: 1 })[0]).toBe('fail');
     expect(outcomes({ refused: 1 })).toEqual(['fail', 'unverifiable', 'unverifiable']);
     expect(outcomes({ failure: 'permission denied' })).toEqual(['unverifiable', 'unverifiable', 'unverifiable']);
+    expect(outcomes({ failure: 'permission denied', rejects: 0 })[0]).toBe('unverifiable');
+  });
+
+  it('has the same name whether it fails or passes, so that the one replaces the other', () => {
+    const records = (differing: Record<string, number>) =>
+      recordsOfTable(transformation, [{ ...piece, differing }], { targetRows: 9, rejects: 1, extra: [] }, 1);
+    const failed = records({ z: 2, a: 1 });
+    expect(failed.map(({ name }) => name)).toEqual(records({}).map(({ name }) => name));
+    expect(failed[2]?.differences).toEqual(['public.orders.z differs']);
   });
 
   it('names columns as they will be called, with what they are made of', () => {

@@ -1,22 +1,25 @@
 // The proof of tables whose columns are other ones on the target: every row of the source, every column by its own expression, against what the
 // target holds. Pieces and what came out are in the ledger, so that a killed proof goes on where it was; another attempt reads all anew.
-import type { Client } from 'pg';
+import { DatabaseError, type Client } from 'pg';
 import type { TableRecord, ValidationRecord } from '../../../journal/types';
 import { tableOf, type Transformation } from '../../../plan/transformations';
 import type { PostgresDependencies } from '../../dependencies';
+import { failure } from '../../errors';
 import { withHeartbeat, type Beat } from '../../heartbeat';
 import type { PostgresConnections } from '../connection';
 import { copyFailure, on } from '../copy/copy-errors';
 import { valueSettings } from '../copy/copy-format';
+import { StreamError } from '../copy/copy-stream';
 import { unreadable } from '../digest/read-pieces';
 import { quoteLiteral, quoteQualified } from '../identifier';
 import { takeTurns } from '../lanes';
 import { requireLedger } from '../ledger';
 import type { PostgresScope } from '../scope';
 import { extraKeys } from './extra';
-import { comparePiece } from './piece';
+import { comparePiece, type PieceResult } from './piece';
 import { notePiece, openPieces, planPieces, readResults, type OpenPiece } from './pieces';
 import { countRejects } from './rejects';
+import { withoutValues } from './row-errors';
 import { readTransformedTable, type TransformedTable } from './table';
 import { recordsOfTable } from './verdicts';
 
@@ -118,21 +121,37 @@ class Comparison {
       // New sessions for each piece: a failed stream leaves none that could be used, and a piece is large.
       const result = await open(async (source, target) => {
         await target.query('set session_replication_role = replica');
-        await on('source', source.query('begin transaction isolation level repeatable read, read only'));
-        await on('source', source.query(`set transaction snapshot ${quoteLiteral(snapshot)}`));
-        return comparePiece(source, target, table, { lower, upper });
-      }).catch((error: unknown) => {
-        this.beat.signal.throwIfAborted();
-        const cause = error instanceof Error && error.name === 'StreamError' ? error.cause : error;
-        const { reason } = unreadable(cause);
-        if (reason === undefined) throw copyFailure(error, `Comparing ${schema}.${name}`);
-        const nothing = { rows: 0, rejects: 0, refused: 0, takeable: 0, missing: 0, differing: {}, lines: [] };
-        return { ...nothing, failure: reason };
+        await this.readAsOf(snapshot, source);
+        // Before the sessions are let go: what fails through them there is told in the server's words.
+        return comparePiece(source, target, table, { lower, upper }).catch((error: unknown) => this.unread(error, piece));
       });
       await notePiece(this.target, attempt, id, result);
       this.done += 1;
       report();
     }
+  }
+
+  private async readAsOf(snapshot: string, source: Client): Promise<void> {
+    await on('source', source.query('begin transaction isolation level repeatable read, read only'));
+    await source.query(`set transaction snapshot ${quoteLiteral(snapshot)}`).catch((error: unknown) => {
+      if (!(error instanceof DatabaseError)) throw error;
+      throw failure(
+        'SourceUnavailable',
+        'The snapshot of the proof is gone from the source, with the session that held it. It is tried again by itself, from what was compared; look at the server when that lasts.',
+        { sqlState: error.code },
+      );
+    });
+  }
+
+  /** Lost rights, a time limit, an expression that raises what is no answer: a result, which says that nothing was compared. */
+  private unread(error: unknown, { schema, name }: OpenPiece): PieceResult {
+    this.beat.signal.throwIfAborted();
+    const ofSource = error instanceof StreamError && error.side === 'source';
+    const shown = ofSource ? error.error : withoutValues(error instanceof StreamError ? error.error : error);
+    const { reason } = unreadable(shown);
+    if (reason === undefined) throw copyFailure(ofSource ? error : shown, `Comparing ${schema}.${name}`);
+    const nothing = { rows: 0, rejects: 0, refused: 0, takeable: 0, missing: 0, differing: {}, lines: [] };
+    return { ...nothing, failure: reason };
   }
 
   private async judge(tables: TransformedTable[]): Promise<ComparedTransformed> {
@@ -147,7 +166,9 @@ class Comparison {
       const targetRows = Number(rows[0]?.count);
       const sourceRows = results.reduce((sum, result) => sum + result.rows, 0);
       const matched = results.reduce((sum, result) => sum + result.rows - result.rejects - result.missing, 0);
-      const extra = targetRows > matched ? await extraKeys(this.source, this.target, table) : [];
+      // What was not read, or cannot be evaluated, could not be told from rows that only the target has.
+      const read = results.every(({ failure: unread, refused }) => unread === undefined && refused === 0);
+      const extra = read && targetRows > matched ? await extraKeys(this.source, this.target, table) : [];
       const totals = { targetRows, rejects: rejects[index] ?? 0, extra };
       const records = recordsOfTable(table.transformation, results, totals, Date.now() - this.started);
       compared.records.push(...records);

@@ -1,11 +1,12 @@
 // Which rows of the target come from no row of the source: by all keys of the source, and only once the numbers do not add up.
 import type { Client } from 'pg';
 import { copyFailure } from '../copy/copy-errors';
-import { streamRows } from '../copy/copy-stream';
+import { streamRows, StreamError } from '../copy/copy-stream';
 import { shortened } from '../digest/bisect';
 import { quoteIdentifier, quoteQualified } from '../identifier';
 import { linesShown } from './piece';
-import { staging, stageTransformed, type TransformedTable } from './table';
+import { withoutValues } from './row-errors';
+import { isRejectedSql, staging, stageTransformed, type TransformedTable } from './table';
 
 /** @throws SourceUnavailable, TargetUnavailable (retryable) */
 export async function extraKeys(source: Client, target: Client, table: TransformedTable): Promise<string[]> {
@@ -18,6 +19,8 @@ export async function extraKeys(source: Client, target: Client, table: Transform
   try {
     const into = await stageTransformed(target, table, key, 'text');
     await streamRows({ source, target, out: `copy (select ${columns} from only ${qualified}) to stdout`, into });
+    // Of a rejected row it may be the key that cannot be cast.
+    await target.query(`delete from ${staging} where ${isRejectedSql(table)}`);
     const values = key.map((column) => `${valueOf(column)} as ${quoteIdentifier(column)}`).join(', ');
     const same = key.map((column) => `s.${quoteIdentifier(column)} = t.${quoteIdentifier(column)}`).join(' and ');
     const { rows } = await target.query<{ key: string }>(
@@ -26,7 +29,7 @@ export async function extraKeys(source: Client, target: Client, table: Transform
     );
     return rows.map((row) => shortened(row.key));
   } catch (error) {
-    throw copyFailure(error, `Looking for rows of ${table.transformation.table} that only the target has`);
+    throw copyFailure(error instanceof StreamError ? error : withoutValues(error), `Looking for rows of ${table.transformation.table} that only the target has`);
   } finally {
     await target.query('rollback').catch(() => undefined);
   }

@@ -6,9 +6,8 @@ import { copyOutSql } from '../copy/copy-format';
 import { streamRows } from '../copy/copy-stream';
 import { shortened } from '../digest/bisect';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../identifier';
-import { ledgerSchema } from '../scope';
-import { keyText, staging, stageTransformed, takeSql, type TransformedTable } from './table';
-import { isOfRows } from './take';
+import { isOfRows, ofRows } from './row-errors';
+import { isRejectedSql, keyText, staging, stageTransformed, takeSql, type TransformedTable } from './table';
 
 export const linesShown = 20;
 const expected = 'pg_temp.cutover_expected';
@@ -73,8 +72,7 @@ export async function comparePiece(
 /** A reject must still be one: each is tried again, and none may be taken. */
 async function setRejectsAside(target: Client, table: TransformedTable, result: PieceResult): Promise<void> {
   const { schema, name } = table;
-  const rejected = `select key from ${ledgerSchema}.rejects where schema_name = ${quoteLiteral(schema)} and table_name = ${quoteLiteral(name)}`;
-  const isRejected = `${keyText(table)} in (${rejected})`;
+  const isRejected = isRejectedSql(table);
   const { rows } = await target.query<{ count: string }>(
     `select count(*) as count from ${staging} where ${isRejected}`,
   );
@@ -91,7 +89,7 @@ begin
   for one in select ctid from ${staging} where ${isRejected} loop
     begin
       execute ${quoteLiteral(`${takeSql(table, probe)} where ctid = $1`)} using one;
-    exception when data_exception or integrity_constraint_violation or raise_exception then
+    exception when ${ofRows} then
       null;
     end;
   end loop;
@@ -128,7 +126,7 @@ begin
   for one in select ctid from ${staging} loop
     begin
       execute ${quoteLiteral(`${takeSql(table, expected)} where ctid = $1`)} using one;
-    exception when data_exception or integrity_constraint_violation or raise_exception then
+    exception when ${ofRows} then
       execute ${quoteLiteral(`insert into pg_temp.cutover_refused select ${keyText(table)} from ${staging} where ctid = $1`)} using one;
       refused := refused + 1;
       exit when refused >= ${linesShown};

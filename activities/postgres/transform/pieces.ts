@@ -19,9 +19,11 @@ create table if not exists ${pieces} (
   lower bigint,
   upper bigint,
   bytes bigint not null,
+  filenode text,
   result jsonb,
   primary key (attempt, id)
-)`;
+);
+alter table ${pieces} add column if not exists filenode text`;
 
 /** For another copy: what was compared before is a proof of nothing then. */
 export const forgetPiecesSql = `drop table if exists ${pieces}`;
@@ -34,7 +36,10 @@ export interface OpenPiece {
   upper: string | null;
 }
 
-/** Cuts the tables as the source has them now; an attempt that was begun keeps its pieces. */
+/**
+ * Cuts the tables as the source has them now. An attempt that was begun keeps its pieces, but for tables that were rewritten since: page ranges
+ * are of one file, and in another one rows are elsewhere. Call it when no table can be rewritten any more.
+ */
 export async function planPieces(
   source: Client,
   target: Client,
@@ -44,15 +49,14 @@ export async function planPieces(
     chunkMegabytes,
   }: { attempt: string; transformations: Transformation[]; chunkMegabytes: number },
 ): Promise<void> {
-  await target.query(piecesDdl);
-  const begun = await target.query(`select from ${pieces} where attempt = $1 limit 1`, [attempt]);
-  if (begun.rowCount) return;
   const divisible = (await versionOf(source)) >= tidRangeScanVersion;
-  const { rows } = await source.query<{ bytes: string; pages: string }>(
-    `select pg_table_size(name::regclass) as bytes, pg_relation_size(name::regclass) / current_setting('block_size')::int as pages
+  const { rows } = await source.query<{ bytes: string; pages: string; filenode: string }>(
+    `select pg_table_size(name::regclass) as bytes, pg_relation_filenode(name::regclass) as filenode,
+       pg_relation_size(name::regclass) / current_setting('block_size')::int as pages
      from unnest($1::text[]) with ordinality as wanted(name, position) order by position`,
     [transformations.map(tableOf).map(({ schema, name }) => quoteQualified(schema, name))],
   );
+  await target.query(piecesDdl);
   const planned = transformations.flatMap((transformation, index) => {
     const { schema, name } = tableOf(transformation);
     const size = { bytes: Number(rows[index]?.bytes), pages: Number(rows[index]?.pages) };
@@ -62,14 +66,23 @@ export async function planPieces(
       lower: lower ?? null,
       upper: upper ?? null,
       bytes,
+      filenode: rows[index]?.filenode ?? null,
     }));
   });
+  const wanted = `jsonb_to_recordset($2::jsonb) as p(schema text, name text, lower bigint, upper bigint, bytes bigint, filenode text)`;
+  const parameters = [attempt, JSON.stringify(planned)];
   await target.query(
-    `insert into ${pieces} (attempt, id, schema_name, table_name, lower, upper, bytes)
-     select $1, row_number() over (), schema, name, lower, upper, bytes
-     from jsonb_to_recordset($2::jsonb) as p(schema text, name text, lower bigint, upper bigint, bytes bigint)
+    `delete from ${pieces} as old where attempt = $1 and not exists (
+       select from ${wanted} where p.schema = schema_name and p.name = table_name and p.filenode = old.filenode)`,
+    parameters,
+  );
+  await target.query(
+    `insert into ${pieces} (attempt, id, schema_name, table_name, lower, upper, bytes, filenode)
+     select $1, (select coalesce(max(id), 0) from ${pieces} where attempt = $1) + row_number() over (), schema, name, lower, upper, bytes, filenode
+     from ${wanted}
+     where not exists (select from ${pieces} where attempt = $1 and schema_name = p.schema and table_name = p.name)
      on conflict do nothing`,
-    [attempt, JSON.stringify(planned)],
+    parameters,
   );
 }
 

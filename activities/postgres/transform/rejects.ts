@@ -3,8 +3,8 @@
 import type { ClientBase } from 'pg';
 import { tableOf, type Transformation } from '../../../plan/transformations';
 import { failure } from '../../errors';
-import { withoutRows } from '../errors';
 import { ledgerSchema } from '../scope';
+import { meaningOf } from './row-errors';
 
 export const rejectsDdl = `
 create table if not exists ${ledgerSchema}.rejects (
@@ -14,7 +14,7 @@ create table if not exists ${ledgerSchema}.rejects (
   key text not null,
   column_name text,
   sqlstate text not null,
-  constraint_message text,
+  constraint_name text,
   rejected_at timestamptz not null default clock_timestamp()
 );
 create index if not exists rejects_of_table on ${ledgerSchema}.rejects (schema_name, table_name);
@@ -38,14 +38,14 @@ export interface RejectRow {
   key: string;
   column_name: string | null;
   sqlstate: string;
-  constraint_message: string | null;
+  constraint_name: string | null;
 }
 
 const listed = 10;
 
 /** In the order of tables and keys. */
 export const rejectsSql = `
-select schema_name, table_name, key, column_name, sqlstate, constraint_message from ${ledgerSchema}.rejects
+select schema_name, table_name, key, column_name, sqlstate, constraint_name from ${ledgerSchema}.rejects
 order by schema_name, table_name, length(key), key`;
 
 export async function readRejects(target: ClientBase, limit: number): Promise<Reject[]> {
@@ -75,7 +75,7 @@ export async function requireWithinLimits(target: ClientBase, transformations: T
     if (count <= transformation.maxRejects) continue;
     const { schema, name } = tableOf(transformation);
     const { rows } = await target.query<RejectRow>(
-      `select schema_name, table_name, key, column_name, sqlstate, constraint_message from ${ledgerSchema}.rejects
+      `select schema_name, table_name, key, column_name, sqlstate, constraint_name from ${ledgerSchema}.rejects
        where schema_name = $1 and table_name = $2 order by length(key), key limit ${listed}`,
       [schema, name],
     );
@@ -98,17 +98,12 @@ export function describeReject({ key, column, reason }: Reject): string {
 }
 
 export function rejectOf(row: RejectRow): Reject {
-  const { schema_name, table_name, key, column_name, sqlstate, constraint_message } = row;
+  const { schema_name, table_name, key, column_name, sqlstate, constraint_name } = row;
   return {
     table: `${schema_name}.${table_name}`,
     key,
     ...(column_name ? { column: column_name } : {}),
     sqlState: sqlstate,
-    reason: `${reasonOf(sqlstate, constraint_message ?? '')} (SQLSTATE ${sqlstate})`,
+    reason: `${meaningOf(sqlstate, constraint_name ?? '')} (SQLSTATE ${sqlstate})`,
   };
-}
-
-function reasonOf(code: string, message: string): string {
-  if (code === 'P0001') return 'a function of the expression refused it';
-  return withoutRows(Object.assign(new Error(message), { code }));
 }

@@ -1,5 +1,6 @@
 // The target's tables in the shape that the plan wants: types before the rows come, names and drops when all else is done. Both are one
-// transaction with their milestone. What would stop the second is found right after the first, while the application still writes to the source.
+// transaction with their milestone. What would stop the second, or the copy between them, is found right after the first, while the application
+// still writes to the source.
 import { ApplicationFailure } from '@temporalio/common';
 import type { Client } from 'pg';
 import { tableOf, type Transformation } from '../../../plan/transformations';
@@ -7,6 +8,7 @@ import type { ArtifactReference } from '../../artifacts/store';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure } from '../../errors';
 import { withHeartbeat } from '../../heartbeat';
+import { copyFailure } from '../copy/copy-errors';
 import { postgresFailure, withoutRows } from '../errors';
 import { quoteQualified } from '../identifier';
 import { noteMilestone, readMilestone } from '../ledger';
@@ -15,7 +17,8 @@ import { readPostDataFacts } from '../schema/post-data-facts';
 import { runEntries } from '../schema/run-entries';
 import { lockTargetSchema, refuseAfterClearing } from '../schema/target-lock';
 import type { PostgresScope } from '../scope';
-import { reshapeSql, shapeSql } from './statements';
+import { nameOf, reshapeSql, shapeSql } from './statements';
+import { readTransformedTable, staging, stageTransformed, takeSql } from './table';
 
 const shapeMilestone = 'transformed-shape';
 const reshapeMilestone = 'transformed-names';
@@ -29,7 +32,7 @@ export function createShapeActivities({ connections, artifacts, tools }: Postgre
   return {
     /**
      * Gives the empty tables of the target their types, defaults and NOT NULL; a second run finds it done. Then tries, in a transaction that is
-     * rolled back, whether their indexes and constraints can be built on them and whether columns can be renamed and dropped.
+     * rolled back, whether rows can be taken by their expressions, whether indexes and constraints can be built and columns renamed and dropped.
      * @param archive of the source's schema
      * @returns how many columns were asked to change
      * @throws PreconditionFailed naming the statement (not retryable); TargetUnavailable, SourceUnavailable (retryable)
@@ -38,17 +41,15 @@ export function createShapeActivities({ connections, artifacts, tools }: Postgre
       const { scope, transformations } = input;
       return withHeartbeat({ step: 'changing types' }, async ({ signal, report }) => {
         const archive = await SchemaArchive.open(artifacts, tools, input.archive, signal);
-        const entries = await connections.withSession(
-          scope.source,
-          { side: 'source', purpose: 'shape of the target', signal },
-          (source) => entriesOf(source, archive, input),
-        );
-        const session = { side: 'target', purpose: 'shape of the target', signal } as const;
-        return connections.withSession(scope.target, session, async (target) => {
-          await once(target, shapeMilestone, transformations, shapeSql);
-          report({ step: `trying ${entries.length} indexes and constraints` });
-          await tryTheRest(target, archive, entries, transformations);
-          return { columns: transformations.reduce((sum, { columns }) => sum + Object.keys(columns).length, 0) };
+        const session = { purpose: 'shape of the target', signal };
+        return connections.withSession(scope.source, { ...session, side: 'source' }, async (source) => {
+          const entries = await entriesOf(source, archive, input);
+          return connections.withSession(scope.target, { ...session, side: 'target' }, async (target) => {
+            await once(target, shapeMilestone, transformations, shapeSql);
+            report({ step: `trying ${entries.length} indexes and constraints` });
+            await tryTheRest({ source, target }, archive, entries, transformations);
+            return { columns: transformations.reduce((sum, { columns }) => sum + Object.keys(columns).length, 0) };
+          });
         });
       });
     },
@@ -160,7 +161,7 @@ function notOnTheseTypes(error: unknown): unknown {
 }
 
 async function tryTheRest(
-  target: Client,
+  { source, target }: { source: Client; target: Client },
   archive: SchemaArchive,
   entries: ArchiveEntry[],
   transformations: Transformation[],
@@ -168,6 +169,7 @@ async function tryTheRest(
   await target.query('begin');
   try {
     await lockTargetSchema(target, 'alone');
+    for (const transformation of transformations) await tryTaking(source, target, transformation);
     // Built for good by an earlier attempt of the copy: then they have been tried.
     const built = await target.query(`select to_regclass('cutover.post_data') is not null as there`);
     if ((built.rows as { there: string }[])[0]?.there !== 't')
@@ -177,8 +179,37 @@ async function tryTheRest(
     if (!(await readMilestone(target, reshapeMilestone)))
       for (const transformation of transformations) await runAll(target, transformation, reshapeSql(transformation));
   } catch (error) {
-    throw postgresFailure(error, 'target', 'Trying indexes, constraints and names on the shape of the target');
+    throw copyFailure(error, 'Trying expressions, indexes, constraints and names on the shape of the target');
   } finally {
     await target.query('rollback').catch(() => undefined);
   }
+}
+
+/**
+ * The statement of the copy, on no rows: what a column does not take, and what only the source has, is known before any row is read.
+ * In the role of the copy, in which not even triggers of statements fire.
+ */
+async function tryTaking(source: Client, target: Client, transformation: Transformation): Promise<void> {
+  const table = await readTransformedTable(source, target, transformation);
+  await target.query('set local session_replication_role = replica');
+  await stageTransformed(
+    target,
+    table,
+    table.staged.map(({ name }) => name),
+    'text',
+  );
+  const statement = takeSql(table, nameOf(transformation));
+  try {
+    await target.query(statement);
+  } catch (error) {
+    const { code = '' } = error as { code?: string };
+    if (!(error instanceof Error) || !/^(0A|22|23|2B|3F|42|P0)/.test(code)) throw error;
+    throw failure(
+      'PreconditionFailed',
+      `Rows of ${transformation.table} cannot be taken as the plan asks: ${withoutRows(error)} (SQLSTATE ${code}). Statement: ${statement.replaceAll(/\s+/g, ' ')}. Correct the column's expression or type in the plan: columns are written without their table, and what is of another type than its column needs "type", or a cast in the expression. Roll back and begin anew.`,
+      { sqlState: code },
+    );
+  }
+  await target.query(`drop table ${staging}`);
+  await target.query('set local session_replication_role = origin');
 }

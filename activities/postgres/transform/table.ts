@@ -5,7 +5,8 @@ import type { Transformation } from '../../../plan/transformations';
 import { tableOf } from '../../../plan/transformations';
 import { failure } from '../../errors';
 import { on } from '../copy/copy-errors';
-import { quoteIdentifier, quoteQualified } from '../identifier';
+import { quoteIdentifier, quoteLiteral, quoteQualified } from '../identifier';
+import { ledgerSchema } from '../scope';
 
 /** Holds the source's rows on the target for as long as a transaction lasts. */
 export const staging = 'pg_temp.cutover_staging';
@@ -110,4 +111,11 @@ export function takeSql(table: TransformedTable, into: string): string {
 /** The key of a staged row, as reports print it. */
 export function keyText({ key }: TransformedTable): string {
   return `row(${key.map(quoteIdentifier).join(', ')})::text`;
+}
+
+/** Whether a staged row is among the rejects. */
+export function isRejectedSql(table: TransformedTable): string {
+  const { schema, name } = table;
+  const rejected = `select key from ${ledgerSchema}.rejects where schema_name = ${quoteLiteral(schema)} and table_name = ${quoteLiteral(name)}`;
+  return `${keyText(table)} in (${rejected})`;
 }

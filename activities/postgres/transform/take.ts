@@ -1,10 +1,11 @@
 // The staged rows of a chunk into their table. All at once, as long as every value can be had; otherwise by blocks of rows and, of a block that
 // fails, row by row, in the database: what is refused then goes to the rejects, and the rest is taken.
-import { DatabaseError, type ClientBase } from 'pg';
+import type { ClientBase } from 'pg';
 import { failure } from '../../errors';
 import { quoteLiteral, quoteQualified } from '../identifier';
 import { ledgerSchema } from '../scope';
 import { rejectOf, tooManyRejects } from './rejects';
+import { isOfRows, ofRows, withoutValues } from './row-errors';
 import { keyText, staging, takeSql, type TransformedTable } from './table';
 
 /** Rows that are tried together before one by one. */
@@ -45,23 +46,18 @@ async function takeAll(target: ClientBase, insert: string): Promise<Taken | unde
     await target.query('release savepoint cutover_take');
     return { rows: rowCount ?? 0, rejects: 0 };
   } catch (error) {
-    if (!isOfRows(error)) throw error;
+    if (!isOfRows(error)) throw withoutValues(error);
     await target.query('rollback to savepoint cutover_take');
     return undefined;
   }
 }
 
-/** What a value can be the cause of; the same as in `ofRows`. */
-export function isOfRows(error: unknown): boolean {
-  return error instanceof DatabaseError && /^(22|23|P0001)/.test(error.code ?? '');
-}
-
-const ofRows = 'data_exception or integrity_constraint_violation or raise_exception';
-
 async function takeWhatCanBe(target: ClientBase, table: TransformedTable, chunk: string, into: string): Promise<Taken> {
   const { transformation } = table;
   const most = transformation.maxRejects + rejectsBeyond;
-  await target.query(takingSql(table, chunk, into, most));
+  await target.query(takingSql(table, chunk, into, most)).catch((error: unknown) => {
+    throw withoutValues(error);
+  });
   const { rows } = await target.query<{ rows: string }>(`select current_setting('cutover.taken') as rows`);
   const rejects = await target.query<{ count: string }>(
     `select count(*) as count from ${ledgerSchema}.rejects where chunk_id = $1`,
@@ -70,7 +66,7 @@ async function takeWhatCanBe(target: ClientBase, table: TransformedTable, chunk:
   const count = Number(rejects.rows[0]?.count);
   if (count > most) {
     const first = await target.query<Parameters<typeof rejectOf>[0]>(
-      `select schema_name, table_name, key, column_name, sqlstate, constraint_message
+      `select schema_name, table_name, key, column_name, sqlstate, constraint_name
        from ${ledgerSchema}.rejects where chunk_id = $1 order by length(key), key limit 10`,
       [chunk],
     );
@@ -91,7 +87,7 @@ function takingSql(table: TransformedTable, chunk: string, into: string, most: n
   return `do language plpgsql ${quoteLiteral(`
 declare
   block tid[]; one tid; taken bigint := 0; added bigint; refused bigint := 0;
-  said_state text; said_column text; said_message text;
+  said_state text; said_column text; said_constraint text;
   names constant text[] := array[${names}]::text[];
   tries constant text[] := array[${tries}]::text[];
 begin
@@ -109,7 +105,7 @@ begin
           execute ${quoteLiteral(`${insert} where ctid = $1`)} using one;
           taken := taken + 1;
         exception when ${ofRows} then
-          get stacked diagnostics said_state = returned_sqlstate, said_column = column_name, said_message = message_text;
+          get stacked diagnostics said_state = returned_sqlstate, said_column = column_name, said_constraint = constraint_name;
           if said_column = '' then
             for tried in 1 .. cardinality(tries) loop
               begin
@@ -121,11 +117,11 @@ begin
             end loop;
           end if;
           execute ${quoteLiteral(
-            `insert into ${ledgerSchema}.rejects (chunk_id, schema_name, table_name, key, column_name, sqlstate, constraint_message)
+            `insert into ${ledgerSchema}.rejects (chunk_id, schema_name, table_name, key, column_name, sqlstate, constraint_name)
              select ${Number(chunk)}, ${quoteLiteral(table.schema)}, ${quoteLiteral(table.name)}, ${keyText(table)}, nullif($2, ''), $3,
-               case when $3 like '23%' then $4 end
+               case when $3 like '23%' then nullif($4, '') end
              from ${staging} where ctid = $1`,
-          )} using one, said_column, said_state, said_message;
+          )} using one, said_column, said_state, said_constraint;
           refused := refused + 1;
           exit blocks when refused > ${most};
         end;
