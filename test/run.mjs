@@ -1,4 +1,4 @@
-// Runs every jest project and ends with the one line that counts. What mostly waits runs three files at a time, what watches whole
+// Runs every jest project and ends with the one line that counts. What mostly waits runs four files at a time, what watches whole
 // migrations two, and what needs a rate of writes alone: two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ const rounds =
   given.length > 0
     ? [['--runInBand', ...given]]
     : [
-        ['--maxWorkers=3', '--selectProjects', 'unit', 'workflows', 'activities', 'local'],
+        ['--maxWorkers=4', '--selectProjects', 'unit', 'workflows', 'activities', 'local'],
         ['--maxWorkers=2', '--selectProjects', 'e2e', 'faults'],
         ['--runInBand', '--selectProjects', 'load'],
       ];
