@@ -77,8 +77,18 @@ it('goes over and back by streams without a loss, and leaves nothing on the scra
   expect(await handle.result()).toMatchObject({ outcome: 'rejected' });
 }, 300_000);
 
-it('opens the gate with its table when it passes, and the report compares what it predicted', async () => {
+it('opens the gate with its table when it passes, its worker killed on the way, and the report compares what it predicted', async () => {
   const handle = await world.start({ gates, rehearsal });
+  await until(handle, ({ steps }) => steps.at(-1)?.id === 'rehearse', patience);
+  const child = world.client.workflow.getHandle(`${handle.workflowId}-rehearsal-1`);
+  const isThere = (): Promise<boolean> =>
+    child.describe().then(
+      () => true,
+      () => false,
+    );
+  while (!(await isThere())) await new Promise((go) => setTimeout(go, 50));
+  await until(child, ({ steps }) => steps.some(({ id }) => id === 'copy-data'), patience);
+  await world.replaceWorker();
   const { gates: open } = await until(handle, ({ gate, phase }) => gate === 'go-live' || phase === 'blocked', patience);
   const evidence = open.at(-1)?.evidence.join('\n') ?? '';
   expect(evidence).toMatch(/rehearsal .*-rehearsal-1: passed, there and back in/);

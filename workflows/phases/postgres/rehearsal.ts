@@ -253,12 +253,13 @@ export function rehearsalEvidence(record: RehearsalRecord): string[] {
   const way =
     rollback?.way === 'hand-over' ? 'by a hand-over back, without a loss' : 'by undoing everything before the switch';
   return [
-    `rehearsal ${child} of plan ${planDigest ?? 'unknown'}: ${outcome}, there and back in ${formatDurationMs(durationMs ?? 0)}`,
+    `rehearsal ${child}: ${outcome}, there and back in ${formatDurationMs(durationMs ?? 0)}`,
     `rows migrated: ${formatCount(rows ?? 'unknown')}; errors: ${errors.length === 0 ? 'none' : errors.join('; ')}`,
     `validation: ${validationPassed ? 'passed' : 'did not pass'}${validations ? `, ${validations.passed} of ${validations.of}` : ''}`,
     `rollback rehearsed: ${rollback?.rehearsed ? `yes, ${way}, in ${formatDurationMs(rollback.durationMs ?? 0)}` : 'no'}`,
     `steps: ${longest.map(({ id, durationMs: ms }) => `${id} ${formatDurationMs(ms)}`).join(', ')}`,
     ...rejectsWords(record.rejects),
+    ...(planDigest ? [`the plan that was rehearsed has the digest ${planDigest}`] : []),
     ...(report ? [`its report: ${report}`] : []),
   ];
 }
