@@ -96,6 +96,31 @@ const compare = ({ transform, scope, transformations }: Shaped) =>
 const failing = (records: { name: string; outcome: string }[]) =>
   records.filter(({ outcome }) => outcome !== 'pass').map(({ name }) => name);
 
+/** What each check of preflight finds. */
+const looking =
+  (rig: CopyRig) =>
+  async (...transformations: z.input<typeof transformationsSchema>): Promise<Record<string, string>> => {
+    const plan = parsePostgresPlan({
+      name: 'orders',
+      source: { env: 'SOURCE' },
+      target: { env: 'TARGET' },
+      transformations,
+      validation: { notNull: [{ table: 'public.orders', columns: ['created_at'] }] },
+    });
+    if (!plan.ok) throw new Error('the plan is refused');
+    const { strategy, roles, waivers, snapshot, validation } = plan.plan;
+    const { checks } = await createPreflightActivities(rig.dependencies).preflight({
+      scope: rig.scope,
+      strategy,
+      roles,
+      waivers,
+      snapshot,
+      validation,
+      transformations: plan.plan.transformations,
+    });
+    return Object.fromEntries(checks.map(({ name, outcome, found }) => [name, `${outcome}: ${found}`]));
+  };
+
 describe('a table whose columns are other ones on the target', () => {
   it('arrives with types, time zones, encodings, enums, names and NOT NULL as the plan wants them', async () => {
     const world = await shaped(asked(shop));
@@ -384,7 +409,7 @@ describe('a table whose columns are other ones on the target', () => {
     const { scope } = rig;
     await rig.activities.prepareLedger({ scope });
     const { archive } = await createSchemaActivities(rig.dependencies).dumpSchema({ scope });
-    const { shapeTarget } = createTransformActivities(rig.dependencies);
+    const transform = createTransformActivities(rig.dependencies);
     for (const [columns, sqlState] of [
       [{ note: { expression: 'id' }, legacy: { expression: 'doubled::text' } }, '42703'],
       [{ created: { expression: 'note' } }, '42804'],
@@ -392,7 +417,7 @@ describe('a table whose columns are other ones on the target', () => {
       [{ note: { expression: `public.missing(note)` } }, '42883'],
     ] as [Transformation['columns'], string][]) {
       const transformations = [{ table: 'public.orders', maxRejects: 0, columns }];
-      const refused = await failureOf(shapeTarget({ scope, transformations, archive }));
+      const refused = await failureOf(transform.shapeTarget({ scope, transformations, archive }));
       expect(failureType(refused)).toBe('PreconditionFailed');
       expect(String(refused)).toMatch(
         new RegExp(`Rows of public\\.orders cannot be taken .*SQLSTATE ${sqlState}.*Correct the column's expression`),
@@ -407,27 +432,7 @@ describe('a table whose columns are other ones on the target', () => {
       `${fill}; create table public.loose (a text); create view public.names as select last_name from public.orders`,
     );
     rigs.push(rig);
-    const look = async (...transformations: z.input<typeof transformationsSchema>) => {
-      const plan = parsePostgresPlan({
-        name: 'orders',
-        source: { env: 'SOURCE' },
-        target: { env: 'TARGET' },
-        transformations,
-        validation: { notNull: [{ table: 'public.orders', columns: ['created_at'] }] },
-      });
-      if (!plan.ok) throw new Error('the plan is refused');
-      const { strategy, roles, waivers, snapshot, validation } = plan.plan;
-      const { checks } = await createPreflightActivities(rig.dependencies).preflight({
-        scope: rig.scope,
-        strategy,
-        roles,
-        waivers,
-        snapshot,
-        validation,
-        transformations: plan.plan.transformations,
-      });
-      return Object.fromEntries(checks.map(({ name, outcome, found }) => [name, `${outcome}: ${found}`]));
-    };
+    const look = looking(rig);
     const fine = await look({ ...shop, columns: { ...shop.columns, last_name: { expression: 'upper(last_name)' } } });
     expect(fine['transformed-tables']).toMatch(/^pass/);
     expect(fine['transformed-expressions']).toMatch(/^pass/);
@@ -464,5 +469,89 @@ describe('a table whose columns are other ones on the target', () => {
     );
     expect(wrong['transformed-dependents']).toMatch(/^fail.*needs public.orders.last_name/);
     expect(wrong['validation-tables']).toMatch(/^fail/);
+  });
+
+  it('has what no plan of a query shows found on rows of the source, without a word about values', async () => {
+    const rig = await copyRig(
+      pair,
+      `create domain public.given as text not null;
+       create collation public.exact (locale = 'C');
+       create table public.other (id int primary key);
+       create table public.times (
+         id int primary key, plain timestamp(3) default '2026-01-01', zoned timestamptz default '2026-01-01', clock time default '10:00',
+         word text collate public.exact default 'w', number text default '1', amount int default 1,
+         must text, given public.given default 'x', listed text, counted int, spoken text, kept text,
+         constraint given_must check (must is not null or amount is null), twice int generated always as (amount * 2) stored
+       );
+       create statistics public.of_times on amount, counted from public.times;
+       create publication listed for table public.times (id, listed);
+       create function public.on_times() returns trigger language plpgsql as $$ begin new.spoken := 'x'; return new; end $$;
+       create trigger on_times before update on public.times for each row execute function public.on_times();
+       create function public.tells() returns text language sql as $$ select max(kept) from public.times $$;
+       create function public.silent() returns text language sql as $$ select 'kept' $$;
+       insert into public.times (id, must, number)
+       select i, 'm', case when i in (7, 8) then 'secret' else '1' end from generate_series(1, 3000) i;
+       create table public.made (base int, id int generated always as (base + 1) stored primary key)`,
+    );
+    rigs.push(rig);
+    const look = looking(rig);
+    const times = (columns: Transformation['columns']) => look({ table: 'public.times', columns });
+    const expressions = async (columns: Transformation['columns']) => (await times(columns))['transformed-expressions'];
+
+    const zones = await expressions({
+      plain: { type: 'timestamp(3) with time zone' },
+      zoned: { type: 'text' },
+      clock: { expression: `plain + interval '1 day'`, type: 'timestamptz' },
+    });
+    expect(zones).toMatch(/^warn.*times\.plain is cast.*times\.zoned is cast.*times\.clock is cast/);
+    expect(await expressions({ plain: { type: 'timestamptz', expression: `plain at time zone 'UTC'` } })).toMatch(
+      /^pass/,
+    );
+
+    const refused = await expressions({
+      number: { type: 'int' },
+      plain: { type: 'timestamptz', expression: `plain at time zone 'Europe/Berln'` },
+    });
+    expect(refused).toMatch(/^warn.*times\.number refuses 2 of the first 1000 rows \(SQLSTATE 22P02\)/);
+    expect(refused).toMatch(/times\.plain refuses 1000 of the first 1000 rows \(SQLSTATE 22023\)/);
+    expect(refused).not.toContain('secret');
+
+    for (const [columns, said] of [
+      [{ amount: { expression: 'times.amount' } }, /times\.amount: /],
+      [{ amount: { expression: 'twice' } }, /"twice" does not exist/],
+      [{ plain: { type: 'int' } }, /cannot cast type timestamp/],
+      [{ amount: { expression: '(select count(*) from public.other)::int' } }, /amount reads other,/],
+      [{ amount: { expression: '(select max(t.id) from public.times t)' } }, /amount reads times,/],
+      [{ zoned: { expression: 'now()' } }, /zoned gives another value each time/],
+      [{ word: { expression: 'gen_random_uuid()::text' } }, /word gives another value each time/],
+      [{ word: { type: 'varchar(9)' } }, /word would lose its collation.*varchar\(9\) collate public\.exact/],
+    ] as [Transformation['columns'], RegExp][]) {
+      const found = await expressions(columns);
+      expect(found).toMatch(/^fail/);
+      expect(found).toMatch(said);
+    }
+    expect(
+      await expressions({
+        word: { type: 'varchar(9) collate public.exact' },
+        number: { expression: `(select string_agg(part, ',') from unnest(string_to_array(number, ' ')) part)` },
+      }),
+    ).toMatch(/^pass/);
+
+    const barred = (await times({ must: { drop: true }, given: { drop: true }, listed: { drop: true } }))[
+      'transformed-dependents'
+    ];
+    expect(barred).toMatch(/^fail.*given_must.*would refuse rows/);
+    expect(barred).toContain('the domain public.given would refuse rows');
+    expect(barred).toMatch(/publication.* needs public\.times\.listed/);
+    const warned = (await times({ counted: { type: 'bigint' }, spoken: { rename: 'said' }, kept: { rename: 'held' } }))[
+      'transformed-dependents'
+    ];
+    expect(warned).toMatch(/^warn.*statistics object public\.of_times/);
+    expect(warned).toContain('public.on_times() speaks of spoken');
+    expect(warned).toContain('public.tells() speaks of kept');
+    expect(warned).not.toContain('silent');
+
+    const made = await look({ table: 'public.made', columns: { base: { type: 'bigint' } } });
+    expect(made['transformed-tables']).toMatch(/^fail.*made\.id is generated and part of the primary key/);
   });
 });
