@@ -173,6 +173,34 @@ describe('a table whose columns are other ones on the target', () => {
     ]);
   });
 
+  it('gets larger keys with their sequences, and columns that a check compares with each other', async () => {
+    const columns = { id: { type: 'bigint' } };
+    const world = await shaped(
+      asked(
+        { table: 'public.numbered', columns },
+        { table: 'public.counted', columns: { ...columns, a: { type: 'timestamptz' }, b: { type: 'timestamptz' } } },
+      ),
+      `create table public.numbered (id serial primary key, a int);
+       create table public.counted (id int generated always as identity primary key, a text, b text, check (a <= b));
+       insert into public.numbered (a) select 1 from generate_series(1, 10);
+       insert into public.counted (a, b) values ('2026-01-01', '2026-01-02')`,
+    );
+    await copy(world);
+    await world.rig.load('post-data');
+    expect(failing((await compare(world)).records)).toEqual([]);
+    const fidelity = await createFidelityActivities(world.dependencies).compareFidelity({
+      scope: world.scope,
+      accept: [],
+      transformations: world.transformations,
+    });
+    expect(fidelity.differences).toEqual([]);
+    const { rows } = await world.target.query(
+      `select seqtypid::regtype::text as type, seqmax as most from pg_sequence order by seqrelid::regclass::text`,
+    );
+    const largest = { type: 'bigint', most: '9223372036854775807' };
+    expect(rows).toEqual([largest, largest]);
+  });
+
   it('puts a row that cannot be cast into the rejects with its key, its column and the reason, and takes all others', async () => {
     const world = await shaped(
       asked({ ...shop, maxRejects: 3 }),

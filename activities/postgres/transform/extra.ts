@@ -29,7 +29,10 @@ export async function extraKeys(source: Client, target: Client, table: Transform
     );
     return rows.map((row) => shortened(row.key));
   } catch (error) {
-    throw copyFailure(error instanceof StreamError ? error : withoutValues(error), `Looking for rows of ${table.transformation.table} that only the target has`);
+    throw copyFailure(
+      error instanceof StreamError ? error : withoutValues(error),
+      `Looking for rows of ${table.transformation.table} that only the target has`,
+    );
   } finally {
     await target.query('rollback').catch(() => undefined);
   }
