@@ -234,15 +234,19 @@ describe('a table whose columns are other ones on the target', () => {
     const world = await shaped(
       asked({
         table: 'public.words',
-        maxRejects: 4,
+        maxRejects: 5,
         columns: {
+          pair: { expression: 'pair' },
+          short: { type: 'varchar(5)' },
           vector: { type: 'tsvector' },
           relation: { type: 'regclass' },
           role: { type: 'regrole' },
           guarded: { expression: 'public.guarded(guarded)' },
         },
       }),
-      `create table public.words (id int primary key, vector text, relation text, role text, guarded text);
+      `create type public.pair as (a int, b int);
+       create table public.words (id int primary key, vector text, relation text, role text, guarded text, short text default 'fine',
+         pair public.pair default '(1,2)');
        create function public.guarded(text) returns text language plpgsql immutable as $$ begin
          if $1 like 'secret%' then raise exception 'not %', $1 using errcode = 'check_violation'; end if;
          if $1 like 'worse%' then raise exception 'not %', $1 using errcode = 'invalid_password'; end if;
@@ -251,7 +255,8 @@ describe('a table whose columns are other ones on the target', () => {
        update public.words set vector = '''secret' where id = 5;
        update public.words set relation = 'secret.table' where id = 6;
        update public.words set role = 'secret_role' where id = 7;
-       update public.words set guarded = 'secret value' where id = 8`,
+       update public.words set guarded = 'secret value' where id = 8;
+       update public.words set short = 'secret' where id = 9`,
     );
     await copy(world, 1);
     const kept = await world.transform.keepRejects(world);
@@ -260,12 +265,13 @@ describe('a table whose columns are other ones on the target', () => {
       'public.words key=(6) relation: the name of a schema that is not there (SQLSTATE 3F000)',
       'public.words key=(7) role: a name that is not there (SQLSTATE 42704)',
       'public.words key=(8) guarded: a check refuses it (SQLSTATE 23514)',
+      'public.words key=(9) short: a value is too long for its type (SQLSTATE 22001)',
     ]);
     await world.rig.load('post-data');
     expect(failing((await compare(world)).records)).toEqual([]);
 
     // An error that is no answer about a value ends the copy and leaves the proof open, and says as little.
-    await world.source.query(`update public.words set guarded = 'worse value' where id = 9`);
+    await world.source.query(`update public.words set guarded = 'worse value' where id = 10`);
     const { records } = await compare(world);
     expect(records[0]?.outcome).toBe('unverifiable');
     expect(JSON.stringify(records)).toMatch(/a row could not be taken \(SQLSTATE 28P01\)/);
@@ -353,6 +359,30 @@ describe('a table whose columns are other ones on the target', () => {
       ].sort(),
     );
     expect(tables[0]?.equal).toBe(false);
+  });
+
+  it('is proved by a key whose type is not built in', async () => {
+    const world = await shaped(
+      asked({ table: 'public.paths', columns: { note: { expression: 'upper(note)' } } }),
+      `create extension ltree schema public; create extension citext schema public;
+       create table public.paths (path public.ltree, word public.citext, note text, primary key (path, word));
+       insert into public.paths select ('a.b' || i)::public.ltree, 'Word', 'note' from generate_series(1, 10) i`,
+    );
+    await copy(world, 1);
+    await world.rig.load('post-data');
+    expect(failing((await compare(world)).records)).toEqual([]);
+    await world.target
+      .query(`update public.paths set note = 'other' where path operator(public.=) 'a.b3'; update public.paths set word = 'word';
+      insert into public.paths values ('x', 'y', 'z')`);
+    const { records } = await compare(world);
+    expect(records[0]?.differences).toHaveLength(12);
+    for (const said of [
+      'public.paths: 1 rows of the target come from no row of the source',
+      'public.paths key=(x,y): extra on the target',
+      `public.paths key=(a.b3,Word): word, note: not what the source's row gives`,
+      `public.paths key=(a.b4,Word): word: not what the source's row gives`,
+    ])
+      expect(records[0]?.differences).toContain(said);
   });
 
   it('has rows named that only the target has, though keys of rejects cannot even be cast', async () => {
