@@ -353,6 +353,7 @@ describe('a table whose columns are other ones on the target', () => {
       [
         'public.orders key=(20000): missing on the target',
         'public.orders key=(30001): extra on the target',
+        'public.orders key=(505): extra on the target',
         `public.orders key=(42): created_at: not what the source's row gives`,
         `public.orders key=(43): full_name: not what the source's row gives`,
         'public.orders: 2 rows of the target come from no row of the source',
