@@ -196,7 +196,7 @@ async function trySample(context: CheckContext, values: Value[], findings: Findi
       if (session === other) await session.query(`set transaction snapshot ${quoteLiteral(await snapshotOf(one))}`);
       // In one order, and for as long as the other session takes.
       await session.query(
-        'set local synchronize_seqscans = off; set local max_parallel_workers_per_gather = 0; set local idle_in_transaction_session_timeout = 0',
+        "set local synchronize_seqscans = off; set local max_parallel_workers_per_gather = 0; set local idle_in_transaction_session_timeout = 0; set local statement_timeout = '20s'",
       );
     }
     for (const value of values) {
