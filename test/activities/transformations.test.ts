@@ -96,6 +96,31 @@ const compare = ({ transform, scope, transformations }: Shaped) =>
 const failing = (records: { name: string; outcome: string }[]) =>
   records.filter(({ outcome }) => outcome !== 'pass').map(({ name }) => name);
 
+/** What each check of preflight finds. */
+const looking =
+  (rig: CopyRig) =>
+  async (...transformations: z.input<typeof transformationsSchema>): Promise<Record<string, string>> => {
+    const plan = parsePostgresPlan({
+      name: 'orders',
+      source: { env: 'SOURCE' },
+      target: { env: 'TARGET' },
+      transformations,
+      validation: { notNull: [{ table: 'public.orders', columns: ['created_at'] }] },
+    });
+    if (!plan.ok) throw new Error('the plan is refused');
+    const { strategy, roles, waivers, snapshot, validation } = plan.plan;
+    const { checks } = await createPreflightActivities(rig.dependencies).preflight({
+      scope: rig.scope,
+      strategy,
+      roles,
+      waivers,
+      snapshot,
+      validation,
+      transformations: plan.plan.transformations,
+    });
+    return Object.fromEntries(checks.map(({ name, outcome, found }) => [name, `${outcome}: ${found}`]));
+  };
+
 describe('a table whose columns are other ones on the target', () => {
   it('arrives with types, time zones, encodings, enums, names and NOT NULL as the plan wants them', async () => {
     const world = await shaped(asked(shop));
@@ -148,6 +173,34 @@ describe('a table whose columns are other ones on the target', () => {
     ]);
   });
 
+  it('gets larger keys with their sequences, and columns that a check compares with each other', async () => {
+    const columns = { id: { type: 'bigint' } };
+    const world = await shaped(
+      asked(
+        { table: 'public.numbered', columns },
+        { table: 'public.counted', columns: { ...columns, a: { type: 'timestamptz' }, b: { type: 'timestamptz' } } },
+      ),
+      `create table public.numbered (id serial primary key, a int);
+       create table public.counted (id int generated always as identity primary key, a text, b text, check (a <= b));
+       insert into public.numbered (a) select 1 from generate_series(1, 10);
+       insert into public.counted (a, b) values ('2026-01-01', '2026-01-02')`,
+    );
+    await copy(world);
+    await world.rig.load('post-data');
+    expect(failing((await compare(world)).records)).toEqual([]);
+    const fidelity = await createFidelityActivities(world.dependencies).compareFidelity({
+      scope: world.scope,
+      accept: [],
+      transformations: world.transformations,
+    });
+    expect(fidelity.differences).toEqual([]);
+    const { rows } = await world.target.query(
+      `select seqtypid::regtype::text as type, seqmax as most from pg_sequence order by seqrelid::regclass::text`,
+    );
+    const largest = { type: 'bigint', most: '9223372036854775807' };
+    expect(rows).toEqual([largest, largest]);
+  });
+
   it('puts a row that cannot be cast into the rejects with its key, its column and the reason, and takes all others', async () => {
     const world = await shaped(
       asked({ ...shop, maxRejects: 3 }),
@@ -181,15 +234,19 @@ describe('a table whose columns are other ones on the target', () => {
     const world = await shaped(
       asked({
         table: 'public.words',
-        maxRejects: 4,
+        maxRejects: 5,
         columns: {
+          pair: { expression: 'pair' },
+          short: { type: 'varchar(5)' },
           vector: { type: 'tsvector' },
           relation: { type: 'regclass' },
           role: { type: 'regrole' },
           guarded: { expression: 'public.guarded(guarded)' },
         },
       }),
-      `create table public.words (id int primary key, vector text, relation text, role text, guarded text);
+      `create type public.pair as (a int, b int);
+       create table public.words (id int primary key, vector text, relation text, role text, guarded text, short text default 'fine',
+         pair public.pair default '(1,2)');
        create function public.guarded(text) returns text language plpgsql immutable as $$ begin
          if $1 like 'secret%' then raise exception 'not %', $1 using errcode = 'check_violation'; end if;
          if $1 like 'worse%' then raise exception 'not %', $1 using errcode = 'invalid_password'; end if;
@@ -198,7 +255,8 @@ describe('a table whose columns are other ones on the target', () => {
        update public.words set vector = '''secret' where id = 5;
        update public.words set relation = 'secret.table' where id = 6;
        update public.words set role = 'secret_role' where id = 7;
-       update public.words set guarded = 'secret value' where id = 8`,
+       update public.words set guarded = 'secret value' where id = 8;
+       update public.words set short = 'secret' where id = 9`,
     );
     await copy(world, 1);
     const kept = await world.transform.keepRejects(world);
@@ -207,12 +265,13 @@ describe('a table whose columns are other ones on the target', () => {
       'public.words key=(6) relation: the name of a schema that is not there (SQLSTATE 3F000)',
       'public.words key=(7) role: a name that is not there (SQLSTATE 42704)',
       'public.words key=(8) guarded: a check refuses it (SQLSTATE 23514)',
+      'public.words key=(9) short: a value is too long for its type (SQLSTATE 22001)',
     ]);
     await world.rig.load('post-data');
     expect(failing((await compare(world)).records)).toEqual([]);
 
     // An error that is no answer about a value ends the copy and leaves the proof open, and says as little.
-    await world.source.query(`update public.words set guarded = 'worse value' where id = 9`);
+    await world.source.query(`update public.words set guarded = 'worse value' where id = 10`);
     const { records } = await compare(world);
     expect(records[0]?.outcome).toBe('unverifiable');
     expect(JSON.stringify(records)).toMatch(/a row could not be taken \(SQLSTATE 28P01\)/);
@@ -294,12 +353,37 @@ describe('a table whose columns are other ones on the target', () => {
       [
         'public.orders key=(20000): missing on the target',
         'public.orders key=(30001): extra on the target',
+        'public.orders key=(505): extra on the target',
         `public.orders key=(42): created_at: not what the source's row gives`,
         `public.orders key=(43): full_name: not what the source's row gives`,
         'public.orders: 2 rows of the target come from no row of the source',
       ].sort(),
     );
     expect(tables[0]?.equal).toBe(false);
+  });
+
+  it('is proved by a key whose type is not built in', async () => {
+    const world = await shaped(
+      asked({ table: 'public.paths', columns: { note: { expression: 'upper(note)' } } }),
+      `create extension ltree schema public; create extension citext schema public;
+       create table public.paths (path public.ltree, word public.citext, note text, primary key (path, word));
+       insert into public.paths select ('a.b' || i)::public.ltree, 'Word', 'note' from generate_series(1, 10) i`,
+    );
+    await copy(world, 1);
+    await world.rig.load('post-data');
+    expect(failing((await compare(world)).records)).toEqual([]);
+    await world.target
+      .query(`update public.paths set note = 'other' where path operator(public.=) 'a.b3'; update public.paths set word = 'word';
+      insert into public.paths values ('x', 'y', 'z')`);
+    const { records } = await compare(world);
+    expect(records[0]?.differences).toHaveLength(12);
+    for (const said of [
+      'public.paths: 1 rows of the target come from no row of the source',
+      'public.paths key=(x,y): extra on the target',
+      `public.paths key=(a.b3,Word): word, note: not what the source's row gives`,
+      `public.paths key=(a.b4,Word): word: not what the source's row gives`,
+    ])
+      expect(records[0]?.differences).toContain(said);
   });
 
   it('has rows named that only the target has, though keys of rejects cannot even be cast', async () => {
@@ -384,7 +468,7 @@ describe('a table whose columns are other ones on the target', () => {
     const { scope } = rig;
     await rig.activities.prepareLedger({ scope });
     const { archive } = await createSchemaActivities(rig.dependencies).dumpSchema({ scope });
-    const { shapeTarget } = createTransformActivities(rig.dependencies);
+    const transform = createTransformActivities(rig.dependencies);
     for (const [columns, sqlState] of [
       [{ note: { expression: 'id' }, legacy: { expression: 'doubled::text' } }, '42703'],
       [{ created: { expression: 'note' } }, '42804'],
@@ -392,7 +476,7 @@ describe('a table whose columns are other ones on the target', () => {
       [{ note: { expression: `public.missing(note)` } }, '42883'],
     ] as [Transformation['columns'], string][]) {
       const transformations = [{ table: 'public.orders', maxRejects: 0, columns }];
-      const refused = await failureOf(shapeTarget({ scope, transformations, archive }));
+      const refused = await failureOf(transform.shapeTarget({ scope, transformations, archive }));
       expect(failureType(refused)).toBe('PreconditionFailed');
       expect(String(refused)).toMatch(
         new RegExp(`Rows of public\\.orders cannot be taken .*SQLSTATE ${sqlState}.*Correct the column's expression`),
@@ -407,27 +491,7 @@ describe('a table whose columns are other ones on the target', () => {
       `${fill}; create table public.loose (a text); create view public.names as select last_name from public.orders`,
     );
     rigs.push(rig);
-    const look = async (...transformations: z.input<typeof transformationsSchema>) => {
-      const plan = parsePostgresPlan({
-        name: 'orders',
-        source: { env: 'SOURCE' },
-        target: { env: 'TARGET' },
-        transformations,
-        validation: { notNull: [{ table: 'public.orders', columns: ['created_at'] }] },
-      });
-      if (!plan.ok) throw new Error('the plan is refused');
-      const { strategy, roles, waivers, snapshot, validation } = plan.plan;
-      const { checks } = await createPreflightActivities(rig.dependencies).preflight({
-        scope: rig.scope,
-        strategy,
-        roles,
-        waivers,
-        snapshot,
-        validation,
-        transformations: plan.plan.transformations,
-      });
-      return Object.fromEntries(checks.map(({ name, outcome, found }) => [name, `${outcome}: ${found}`]));
-    };
+    const look = looking(rig);
     const fine = await look({ ...shop, columns: { ...shop.columns, last_name: { expression: 'upper(last_name)' } } });
     expect(fine['transformed-tables']).toMatch(/^pass/);
     expect(fine['transformed-expressions']).toMatch(/^pass/);
@@ -464,5 +528,89 @@ describe('a table whose columns are other ones on the target', () => {
     );
     expect(wrong['transformed-dependents']).toMatch(/^fail.*needs public.orders.last_name/);
     expect(wrong['validation-tables']).toMatch(/^fail/);
+  });
+
+  it('has what no plan of a query shows found on rows of the source, without a word about values', async () => {
+    const rig = await copyRig(
+      pair,
+      `create domain public.given as text not null;
+       create collation public.exact (locale = 'C');
+       create table public.other (id int primary key);
+       create table public.times (
+         id int primary key, plain timestamp(3) default '2026-01-01', zoned timestamptz default '2026-01-01', clock time default '10:00',
+         word text collate public.exact default 'w', number text default '1', amount int default 1,
+         must text, given public.given default 'x', listed text, counted int, spoken text, kept text,
+         constraint given_must check (must is not null or amount is null), twice int generated always as (amount * 2) stored
+       );
+       create statistics public.of_times on amount, counted from public.times;
+       create publication listed for table public.times (id, listed);
+       create function public.on_times() returns trigger language plpgsql as $$ begin new.spoken := 'x'; return new; end $$;
+       create trigger on_times before update on public.times for each row execute function public.on_times();
+       create function public.tells() returns text language sql as $$ select max(kept) from public.times $$;
+       create function public.silent() returns text language sql as $$ select 'kept' $$;
+       insert into public.times (id, must, number)
+       select i, 'm', case when i in (7, 8) then 'secret' else '1' end from generate_series(1, 3000) i;
+       create table public.made (base int, id int generated always as (base + 1) stored primary key)`,
+    );
+    rigs.push(rig);
+    const look = looking(rig);
+    const times = (columns: Transformation['columns']) => look({ table: 'public.times', columns });
+    const expressions = async (columns: Transformation['columns']) => (await times(columns))['transformed-expressions'];
+
+    const zones = await expressions({
+      plain: { type: 'timestamp(3) with time zone' },
+      zoned: { type: 'text' },
+      clock: { expression: `plain + interval '1 day'`, type: 'timestamptz' },
+    });
+    expect(zones).toMatch(/^warn.*times\.plain is cast.*times\.zoned is cast.*times\.clock is cast/);
+    expect(await expressions({ plain: { type: 'timestamptz', expression: `plain at time zone 'UTC'` } })).toMatch(
+      /^pass/,
+    );
+
+    const refused = await expressions({
+      number: { type: 'int' },
+      plain: { type: 'timestamptz', expression: `plain at time zone 'Europe/Berln'` },
+    });
+    expect(refused).toMatch(/^warn.*times\.number refuses 2 of the first 1000 rows \(SQLSTATE 22P02\)/);
+    expect(refused).toMatch(/times\.plain refuses 1000 of the first 1000 rows \(SQLSTATE 22023\)/);
+    expect(refused).not.toContain('secret');
+
+    for (const [columns, said] of [
+      [{ amount: { expression: 'times.amount' } }, /times\.amount: /],
+      [{ amount: { expression: 'twice' } }, /"twice" does not exist/],
+      [{ plain: { type: 'int' } }, /cannot cast type timestamp/],
+      [{ amount: { expression: '(select count(*) from public.other)::int' } }, /amount reads other,/],
+      [{ amount: { expression: '(select max(t.id) from public.times t)' } }, /amount reads times,/],
+      [{ zoned: { expression: 'now()' } }, /zoned gives another value each time/],
+      [{ word: { expression: 'gen_random_uuid()::text' } }, /word gives another value each time/],
+      [{ word: { type: 'varchar(9)' } }, /word would lose its collation.*varchar\(9\) collate public\.exact/],
+    ] as [Transformation['columns'], RegExp][]) {
+      const found = await expressions(columns);
+      expect(found).toMatch(/^fail/);
+      expect(found).toMatch(said);
+    }
+    expect(
+      await expressions({
+        word: { type: 'varchar(9) collate public.exact' },
+        number: { expression: `(select string_agg(part, ',') from unnest(string_to_array(number, ' ')) part)` },
+      }),
+    ).toMatch(/^pass/);
+
+    const barred = (await times({ must: { drop: true }, given: { drop: true }, listed: { drop: true } }))[
+      'transformed-dependents'
+    ];
+    expect(barred).toMatch(/^fail.*given_must.*would refuse rows/);
+    expect(barred).toContain('the domain public.given would refuse rows');
+    expect(barred).toMatch(/publication.* needs public\.times\.listed/);
+    const warned = (await times({ counted: { type: 'bigint' }, spoken: { rename: 'said' }, kept: { rename: 'held' } }))[
+      'transformed-dependents'
+    ];
+    expect(warned).toMatch(/^warn.*statistics object public\.of_times/);
+    expect(warned).toContain('public.on_times() speaks of spoken');
+    expect(warned).toContain('public.tells() speaks of kept');
+    expect(warned).not.toContain('silent');
+
+    const made = await look({ table: 'public.made', columns: { base: { type: 'bigint' } } });
+    expect(made['transformed-tables']).toMatch(/^fail.*made\.id is generated and part of the primary key/);
   });
 });

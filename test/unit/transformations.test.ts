@@ -61,15 +61,16 @@ describe('transformations of a plan', () => {
 describe('the statements', () => {
   it('change types at once, and names and drops at the end, with RESTRICT', () => {
     const transformation = parsed({
-      a: { type: 'int', default: '0', notNull: true, rename: 'b' },
+      a: { type: 'date', default: '0', notNull: true, rename: 'b' },
       c: { drop: true },
+      d: { type: 'text' },
     });
     expect(shapeSql(transformation)).toEqual([
       'alter table only "public"."orders" alter column "a" drop default',
-      'alter table only "public"."orders" alter column "a" type int using null::int',
+      'alter table only "public"."orders" alter column "c" drop default',
+      'alter table only "public"."orders" alter column "a" type date using null::date, alter column "d" type text using null::text',
       'alter table only "public"."orders" alter column "a" set default (0\n)',
       'alter table only "public"."orders" alter column "a" set not null',
-      'alter table only "public"."orders" alter column "c" drop default',
       'alter table only "public"."orders" alter column "c" drop not null',
     ]);
     expect(reshapeSql(transformation)).toEqual([
@@ -91,7 +92,9 @@ describe('the statements', () => {
 });
 
 describe('differences of the schemas', () => {
-  const catalog = { major: 18, keywords: [], objects: {} };
+  const sequence = (column: string) => ({ family: 'sequence', properties: { 'owned by': `public.orders.${column}` } });
+  const objects = { 'sequence public.of_order': sequence('"order"'), 'sequence public.of_b': sequence('b') };
+  const catalog = { major: 18, keywords: [], objects };
   const follows = (identity: string, property?: string): boolean =>
     followsFrom([parsed({ order: { type: 'int' }, b: { drop: true } })], { identity, property }, catalog, catalog);
 
@@ -102,6 +105,10 @@ describe('differences of the schemas', () => {
     expect(follows('column public.orders."order"')).toBe(false);
     expect(follows('column public.orders.c', 'type')).toBe(false);
     expect(follows('index public.orders_order', 'definition')).toBe(false);
+    expect(follows('sequence public.of_order', 'maximum')).toBe(true);
+    expect(follows('sequence public.of_order', 'increment')).toBe(false);
+    expect(follows('sequence public.of_order')).toBe(false);
+    expect(follows('sequence public.of_b', 'maximum')).toBe(false);
   });
 });
 

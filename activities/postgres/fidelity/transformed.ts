@@ -1,11 +1,13 @@
-// Which differences between the schemas are the ones that the plan asked for: type, default and NOT NULL of the columns that it names, and
-// nothing that merely hangs on them. Pure.
+// Which differences between the schemas are the ones that the plan asked for: type, default and NOT NULL of the columns that it names, the
+// type of their sequences, and nothing that merely hangs on them. Pure.
 import { tableOf, type ColumnTransformation, type Transformation } from '../../../plan/transformations';
 import type { Catalog } from './catalog';
 import type { Difference } from './changes';
 
 /** Properties that go with the type. */
 const ofType = ['type', 'storage', 'compression', 'collation'];
+/** Of a sequence that belongs to such a column. */
+const ofSequence = ['type', 'minimum', 'maximum'];
 
 export function followsFrom(
   transformations: Transformation[],
@@ -18,6 +20,10 @@ export function followsFrom(
     return Object.entries(transformation.columns).some(([column, asked]) => {
       if (plain(identity) === `column ${relation}.${quoted(column)}`)
         return property !== undefined && propertiesOf(asked).includes(property);
+      if (property !== undefined && identity.startsWith('sequence ')) {
+        const owner = plain(source.objects[identity]?.properties['owned by']);
+        return asked.type !== undefined && owner === `${relation}.${quoted(column)}` && ofSequence.includes(property);
+      }
       if (property !== undefined || !identity.startsWith('not-null constraint ')) return false;
       const object = source.objects[identity] ?? target.objects[identity];
       const changesNull = asked.notNull !== undefined || asked.drop === true;

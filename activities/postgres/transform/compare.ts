@@ -123,7 +123,9 @@ class Comparison {
         await target.query('set session_replication_role = replica');
         await this.readAsOf(snapshot, source);
         // Before the sessions are let go: what fails through them there is told in the server's words.
-        return comparePiece(source, target, table, { lower, upper }).catch((error: unknown) => this.unread(error, piece));
+        return comparePiece(source, target, table, { lower, upper }).catch((error: unknown) =>
+          this.unread(error, piece),
+        );
       });
       await notePiece(this.target, attempt, id, result);
       this.done += 1;

@@ -6,7 +6,7 @@ import { shortened } from '../digest/bisect';
 import { quoteIdentifier, quoteQualified } from '../identifier';
 import { linesShown } from './piece';
 import { withoutValues } from './row-errors';
-import { isRejectedSql, staging, stageTransformed, type TransformedTable } from './table';
+import { isRejectedSql, sameKeySql, staging, stageTransformed, type TransformedTable } from './table';
 
 /** @throws SourceUnavailable, TargetUnavailable (retryable) */
 export async function extraKeys(source: Client, target: Client, table: TransformedTable): Promise<string[]> {
@@ -22,14 +22,17 @@ export async function extraKeys(source: Client, target: Client, table: Transform
     // Of a rejected row it may be the key that cannot be cast.
     await target.query(`delete from ${staging} where ${isRejectedSql(table)}`);
     const values = key.map((column) => `${valueOf(column)} as ${quoteIdentifier(column)}`).join(', ');
-    const same = key.map((column) => `s.${quoteIdentifier(column)} = t.${quoteIdentifier(column)}`).join(' and ');
+    const same = sameKeySql(table, 's', 't');
     const { rows } = await target.query<{ key: string }>(
       `select row(${key.map((column) => `t.${quoteIdentifier(column)}`).join(', ')})::text as key from only ${qualified} as t
        where not exists (select from (select ${values} from ${staging}) as s where ${same}) limit ${linesShown}`,
     );
     return rows.map((row) => shortened(row.key));
   } catch (error) {
-    throw copyFailure(error instanceof StreamError ? error : withoutValues(error), `Looking for rows of ${table.transformation.table} that only the target has`);
+    throw copyFailure(
+      error instanceof StreamError ? error : withoutValues(error),
+      `Looking for rows of ${table.transformation.table} that only the target has`,
+    );
   } finally {
     await target.query('rollback').catch(() => undefined);
   }

@@ -7,7 +7,7 @@ import { streamRows } from '../copy/copy-stream';
 import { shortened } from '../digest/bisect';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../identifier';
 import { isOfRows, ofRows } from './row-errors';
-import { isRejectedSql, keyText, staging, stageTransformed, takeSql, type TransformedTable } from './table';
+import { isRejectedSql, keyText, sameKeySql, staging, stageTransformed, takeSql, type TransformedTable } from './table';
 
 export const linesShown = 20;
 const expected = 'pg_temp.cutover_expected';
@@ -152,8 +152,7 @@ async function layBeside(target: Client, table: TransformedTable, result: PieceR
     const text = (side: string): string => `${side}.${quoteIdentifier(column)}::text collate "C"`;
     return `t.ctid is not null and (${text('e')}) is distinct from (${text('t')})`;
   };
-  const on = key.map((column) => `e.${quoteIdentifier(column)} = t.${quoteIdentifier(column)}`).join(' and ');
-  const both = `from ${expected} as e left join only ${quoteQualified(schema, name)} as t on ${on}`;
+  const both = `from ${expected} as e left join only ${quoteQualified(schema, name)} as t on ${sameKeySql(table, 'e', 't')}`;
   const counts = await target.query<(string | null)[]>({
     text: `select count(*) filter (where t.ctid is null)${compared.map((column) => `, count(*) filter (where ${differs(column)})`).join('')} ${both}`,
     rowMode: 'array',

@@ -19,8 +19,10 @@ export interface TransformedTable {
   staged: { name: string; definition: string }[];
   /** Columns of the primary key. */
   key: string[];
-  /** What the target takes, in its order: column, and the SQL of its value over the staged row. */
-  taken: { name: string; value: string; changed: boolean }[];
+  /** Of the key's columns the operators by which the target's primary key tells them apart: not every type's is in pg_catalog. */
+  equality: string[];
+  /** What the target takes, in its order: column, the SQL of its value over the staged row, and the type in which it is stored, null for a composite one. */
+  taken: { name: string; value: string; stored: string | null; changed: boolean }[];
 }
 
 /** @throws PreconditionFailed when the table has no primary key, or the target lacks a column that the plan speaks of */
@@ -39,16 +41,19 @@ export async function readTransformedTable(
       `${transformation.table} on the source has no primary key, so rows that its expressions refuse could not be named. Give it one, roll back and begin anew.`,
     );
   }
-  const there = await target.query<{ name: string; form: string }>(takenSql, [qualified]);
+  const there = await target.query<{ name: string; form: string; stored: string | null }>(takenSql, [qualified]);
+  const operators = await target.query<{ name: string; operator: string }>(equalitySql, [qualified]);
+  const names = key.rows.map((row) => row.name);
   return {
     transformation,
     schema,
     name,
     staged: staged.rows,
-    key: key.rows.map((row) => row.name),
+    key: names,
+    equality: names.map((column) => operators.rows.find((row) => row.name === column)?.operator ?? '='),
     taken: there.rows
       .filter((row) => !transformation.columns[row.name]?.drop)
-      .map((row) => ({ name: row.name, ...valueOf(transformation, row.name, row.form) })),
+      .map((row) => ({ name: row.name, stored: row.stored, ...valueOf(transformation, row.name, row.form) })),
   };
 }
 
@@ -78,15 +83,25 @@ cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, positio
 join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
 where i.indrelid = $1::regclass and i.indisprimary and k.position <= i.indnkeyatts order by k.position`;
 
+/** None before post-data has brought the key. */
+const equalitySql = `
+select a.attname as name, format('operator(%I.%s)', n.nspname, o.oprname) as operator
+from pg_index i cross join lateral unnest(i.indkey::int2[], i.indclass::oid[]) as k(attnum, opclass)
+join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+join pg_opclass c on c.oid = k.opclass
+join pg_amop p on p.amopfamily = c.opcfamily and p.amopstrategy = 3 and p.amoplefttype = c.opcintype and p.amoprighttype = c.opcintype
+join pg_operator o on o.oid = p.amopopr join pg_namespace n on n.oid = o.oprnamespace
+where i.indrelid = $1::regclass and i.indisprimary`;
+
 /** Of a domain the type beneath it: the domain's own conditions are looked at when the value is stored. */
 const takenSql = `
 with recursive base as (
-  select a.attnum, a.attname, a.atttypid as type from pg_attribute a
+  select a.attnum, a.attname, a.atttypid as type, a.atttypmod as modifier from pg_attribute a
   where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
   union all
-  select base.attnum, base.attname, t.typbasetype from base join pg_type t on t.oid = base.type where t.typtype = 'd'
+  select base.attnum, base.attname, t.typbasetype, t.typtypmod from base join pg_type t on t.oid = base.type where t.typtype = 'd'
 )
-select base.attname as name, format_type(base.type, -1) as form
+select base.attname as name, format_type(base.type, -1) as form, case when t.typtype <> 'c' then format_type(base.type, base.modifier) end as stored
 from base join pg_type t on t.oid = base.type where t.typtype <> 'd' order by base.attnum`;
 
 /** Makes the staging table, for as long as the transaction lasts. @returns `copy … from stdin` into it */
@@ -118,4 +133,11 @@ export function isRejectedSql(table: TransformedTable): string {
   const { schema, name } = table;
   const rejected = `select key from ${ledgerSchema}.rejects where schema_name = ${quoteLiteral(schema)} and table_name = ${quoteLiteral(name)}`;
   return `${keyText(table)} in (${rejected})`;
+}
+
+/** Whether rows of two relations have the same key. */
+export function sameKeySql({ key, equality }: TransformedTable, one: string, other: string): string {
+  return key
+    .map((column, index) => `${one}.${quoteIdentifier(column)} ${equality[index]} ${other}.${quoteIdentifier(column)}`)
+    .join(' and ');
 }

@@ -82,14 +82,22 @@ async function takeWhatCanBe(target: ClientBase, table: TransformedTable, chunk:
 function takingSql(table: TransformedTable, chunk: string, into: string, most: number): string {
   const insert = takeSql(table, into);
   const changed = table.taken.filter((column) => column.changed);
-  const names = changed.map(({ name }) => quoteLiteral(name)).join(', ');
-  const tries = changed.map(({ value }) => quoteLiteral(`select ${value} from ${staging} where ctid = $1`)).join(', ');
+  // Into variables of the types in which they are stored: as on storing, what is too long is refused, where a cast would cut it.
+  const variables = changed.map(({ stored }, index) => (stored === null ? '' : `value_${index} ${stored};`)).join(' ');
+  const tries = changed
+    .map(({ name, value, stored }, index) => {
+      // Into a composite variable its fields would be read, not the value.
+      const into = stored === null ? '' : `into value_${index}`;
+      const query = quoteLiteral(`select ${value} from ${staging} where ctid = $1`);
+      return `if said_column = '' then begin execute ${query} ${into} using one;
+            exception when ${ofRows} then said_column := ${quoteLiteral(name)}; end; end if;`;
+    })
+    .join('\n          ');
   return `do language plpgsql ${quoteLiteral(`
 declare
   block tid[]; one tid; taken bigint := 0; added bigint; refused bigint := 0;
   said_state text; said_column text; said_constraint text;
-  names constant text[] := array[${names}]::text[];
-  tries constant text[] := array[${tries}]::text[];
+  ${variables}
 begin
   <<blocks>>
   for block in
@@ -106,16 +114,7 @@ begin
           taken := taken + 1;
         exception when ${ofRows} then
           get stacked diagnostics said_state = returned_sqlstate, said_column = column_name, said_constraint = constraint_name;
-          if said_column = '' then
-            for tried in 1 .. cardinality(tries) loop
-              begin
-                execute tries[tried] using one;
-              exception when ${ofRows} then
-                said_column := names[tried];
-                exit;
-              end;
-            end loop;
-          end if;
+          ${tries}
           execute ${quoteLiteral(
             `insert into ${ledgerSchema}.rejects (chunk_id, schema_name, table_name, key, column_name, sqlstate, constraint_name)
              select ${Number(chunk)}, ${quoteLiteral(table.schema)}, ${quoteLiteral(table.name)}, ${keyText(table)}, nullif($2, ''), $3,
