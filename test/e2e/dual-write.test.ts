@@ -58,6 +58,15 @@ it('is rehearsed, repairs what was not repeated, switches without a stop, and go
   await handle.signal(rollbackSignal, { by: 'anna', reason: 'trying the way back' });
   await seen(handle, ({ steps, phase }) => phase === 'rolling-back' && steps.at(-1)?.id === 'reconcile');
   await world.replaceWorker();
+  // The shop deletes too: where those repeats were lost, people are asked before the source loses the rows.
+  const { gate: open, gates } = await seen(
+    handle,
+    (status) => status.gate === 'repair' || status.reportUrl !== undefined,
+  );
+  if (open === 'repair') {
+    expect(gates.at(-1)?.evidence[0]).toContain('whether the target has lost rows that the source still has');
+    await handle.signal(approveSignal, { gate: 'repair', by: 'anna' });
+  }
   const end = await seen(handle, ({ reportUrl }) => reportUrl !== undefined);
   expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
   const [there, back] = end.handOvers ?? [];

@@ -21,7 +21,7 @@ const schemaLeft = async (): Promise<unknown> =>
 
 describe('a migration in passes of a live shop', () => {
   it('opens the source again when the freeze runs out of time, copies nothing anew, and undoes all of it when asked', async () => {
-    const handle = await world.start({ ...passes, maxDowntime: '3s' });
+    const handle = await world.start({ ...passes, maxDowntime: '500ms' });
     const first = await until(handle, gateOpen('cutover'), patienceMs);
     expect(first.gates.at(-1)?.evidence.join('\n')).toContain('IT DOES NOT FIT');
     await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });
