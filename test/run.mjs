@@ -1,5 +1,5 @@
 // Runs every jest project and ends with the one line that counts. What mostly waits runs four files at a time, what watches whole
-// migrations two, and what needs a rate of writes alone: two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
+// migrations three, and what needs a rate of writes alone: two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ const rounds =
     ? [['--runInBand', ...given]]
     : [
         ['--maxWorkers=4', '--selectProjects', 'unit', 'workflows', 'activities', 'local'],
-        ['--maxWorkers=2', '--selectProjects', 'e2e', 'faults'],
+        ['--maxWorkers=3', '--selectProjects', 'e2e', 'faults'],
         ['--runInBand', '--selectProjects', 'load'],
       ];
 
