@@ -120,6 +120,8 @@ export class Move {
 /** In the middle: chunks are done, and others are not. With little data nobody is told of that in time; then it counts once it lasts. */
 export function copyHasBegun({ phase, copy, steps }: MigrationStatus): boolean {
   const step = steps.find(({ id }) => id === 'copy-data');
+  // Of little data the copy is over before anybody has looked.
+  if (step?.state === 'done' && (phase === 'copy' || phase === 'validate')) return true;
   if (phase !== 'copy' || step?.state !== 'running') return false;
   return (copy?.chunksDone ?? 0) > 0 || Date.now() - Date.parse(step.startedAt) > 1_500;
 }
