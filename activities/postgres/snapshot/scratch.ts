@@ -1,22 +1,18 @@
 // The proof that an archive restores: into a new database of its own on a scratch server, counted table by table, dropped again.
 // Never on the server that the archive is of, never into a database that was there before.
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import type { Client } from 'pg';
 import type { ConnectionReference } from '../../../plan/reference';
 import type { PostgresDependencies } from '../../dependencies';
 import { failure, failureType } from '../../errors';
-import { runTool } from '../client-tools';
 import type { PostgresConnections } from '../connection';
 import { quoteIdentifier, quoteLiteral } from '../identifier';
 import { dropNamedRoles, makeNamedRoles, readNamedRoles } from '../rehearsal/roles';
 import type { PostgresScope } from '../scope';
-import { countRows, type RowCounts } from './dump';
-import { toolFailure } from './tool-failure';
+import { countRows } from './dump';
+import { requirePgRestore, requireSameCounts, restoreArchive } from './restore-archive';
 
 export const scratchPrefix = 'cutover_verify_';
-const jobs = 2;
-const countsSchema = z.array(z.tuple([z.string(), z.string(), z.string()]));
 
 /** The scratch database of a migration: at most 63 bytes, different for different migrations. */
 export function scratchDatabase(migration: string): string {
@@ -33,7 +29,7 @@ export function scratchDatabase(migration: string): string {
  * @throws PreconditionFailed when the scratch server is that of either side, or the archive does not restore; VerificationMismatch when rows differ; TargetConflict for a strange database of that name
  */
 export async function restoreToScratch(
-  { connections, tools }: PostgresDependencies,
+  dependencies: PostgresDependencies,
   {
     scope,
     side: backed,
@@ -50,12 +46,8 @@ export async function restoreToScratch(
     signal: AbortSignal;
   },
 ): Promise<string[]> {
-  const { pgRestore } = tools;
-  if (!pgRestore)
-    throw failure(
-      'PreconditionFailed',
-      'There is no pg_restore on this worker to prove that the snapshot restores. Install the PostgreSQL client tools on every worker, then retry.',
-    );
+  const { connections } = dependencies;
+  const pgRestore = requirePgRestore(dependencies);
   const database = scratchDatabase(scope.migration);
   const original = await describeDatabase(connections, scope, backed, signal);
   const side = 'scratch' as const;
@@ -81,24 +73,20 @@ export async function restoreToScratch(
       PGDATABASE: database,
       PGAPPNAME: 'cutover verify snapshot',
     };
-    const args = [
-      '--exit-on-error',
-      '--no-subscriptions',
-      '--no-owner',
-      '--no-privileges',
-      '--no-password',
-      `--jobs=${jobs}`,
-      `--dbname=${database}`,
-      path,
-    ];
-    const { exitCode, stderr } = await runTool(pgRestore, args, { environment, signal });
-    if (exitCode !== 0) throw toolFailure('pg_restore', side, exitCode, stderr);
+    await restoreArchive(pgRestore, { path, database, environment, signal });
     const restored = await connections.withSession(
       scratch,
       { side, purpose: 'scratch counts', signal, database },
       (session) => countRows(session, scope),
     );
-    return compare(countsSchema.parse(JSON.parse(counts)), restored);
+    const { rows, tables } = requireSameCounts(counts, restored, {
+      archive: 'the snapshot',
+      origin: 'what was dumped',
+    });
+    return [
+      'restored into a scratch database without an error (owners and privileges left out), dropped again',
+      `${rows} rows in ${tables} tables, each count equal to that at the moment of the snapshot`,
+    ];
   } finally {
     // Also after cancellation: nothing of ours stays on somebody's server.
     await connections.withSession(scratch, { side, purpose: 'scratch database' }, async (session) => {
@@ -216,23 +204,4 @@ async function dropScratch(session: Client, database: string, migration: string)
       'NotReadyYet',
       `The scratch database ${database} is still there after DROP DATABASE. It is tried again by itself; drop it by hand when that lasts.`,
     );
-}
-
-function compare(expected: RowCounts, restored: RowCounts): string[] {
-  const found = new Map(restored.map(([schema, table, rows]) => [JSON.stringify([schema, table]), rows]));
-  const different = expected.flatMap(([schema, table, rows]) => {
-    const has = found.get(JSON.stringify([schema, table]));
-    return has === rows ? [] : [`${schema}.${table}: ${rows} rows in the snapshot, ${has ?? 'no table'} restored`];
-  });
-  if (different.length > 0) {
-    throw failure(
-      'VerificationMismatch',
-      `The restored snapshot differs from what was dumped in ${different.length} tables: ${different.slice(0, 20).join('; ')}. Take the snapshot again; do not go on without one that restores.`,
-    );
-  }
-  const total = restored.reduce((sum, [, , rows]) => sum + BigInt(rows), 0n);
-  return [
-    `restored into a scratch database without an error (owners and privileges left out), dropped again`,
-    `${total} rows in ${expected.length} tables, each count equal to that at the moment of the snapshot`,
-  ];
 }
