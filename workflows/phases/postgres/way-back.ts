@@ -154,10 +154,35 @@ export async function smokeOnSource({ runbook, plan, scope }: PostgresMigration)
   return `${passed} of ${smoke.length} passed`;
 }
 
+/** The runbook's rollback table for a way back that was a hand-over: every row is as done at its end, but for those that were not needed. */
+export function handedBack(
+  { runbook }: PostgresMigration,
+  {
+    started,
+    reason,
+    details,
+  }: { started: Date; reason: string; details: Record<RollbackStepName, string | { notNeeded: string }> },
+): RollbackRecord {
+  const now = runbook.now();
+  const at = now.toISOString();
+  return {
+    startedAt: started.toISOString(),
+    endedAt: at,
+    durationMs: now.getTime() - started.getTime(),
+    reason,
+    steps: (Object.keys(details) as RollbackStepName[]).map((name) => {
+      const detail = details[name];
+      return typeof detail === 'string'
+        ? { name, state: 'done', at, detail }
+        : { name, state: 'not-needed', at, detail: detail.notNeeded };
+    }),
+  };
+}
+
 const unfenced = 'the target could not be fenced: nothing may write to it when it comes back';
 
-/** Whether it stands. Left out, or skipped by a person, the source has to be opened all the same: a note says so. */
-async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
+/** @returns whether it stands: left out, or skipped by a person, the way back goes on all the same */
+export async function raiseTargetFence(migration: PostgresMigration): Promise<boolean> {
   const { runbook, scope } = migration;
   const side = 'target' as const;
   const profile = doesWithoutTarget(migration) ? 'glance' : 'brisk';
@@ -175,6 +200,13 @@ async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
       () => run(profile, 'Raise the fence on the target').raiseFence({ scope, side, former }),
       onTarget(migration),
     ));
+  return Boolean(fence);
+}
+
+/** Without it the source has to be opened all the same: a note says so. */
+async function fenceTarget(migration: PostgresMigration): Promise<boolean> {
+  const { runbook } = migration;
+  const fence = await raiseTargetFence(migration);
   if (!fence) {
     runbook.note(`${unfenced}. Its data is as it was left.`);
     return false;

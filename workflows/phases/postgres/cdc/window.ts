@@ -7,7 +7,7 @@ import { Interrupted } from '../../../runbook';
 import { accept, monitor, type Watch } from '../../watch';
 import { smokeTheApplication } from '../validation';
 import { watchOf } from '../watch';
-import { smokeOnSource } from '../way-back';
+import { handedBack, smokeOnSource } from '../way-back';
 import { afterHandOver, finishHandOver, handOver, isFrozen, settle } from './hand-over';
 import { switched, type CdcMigration } from './migration';
 import { lookUntilReady, watchingStreams } from './ready';
@@ -121,20 +121,15 @@ async function recordOf(migration: CdcMigration, reason: string, started: Date):
   const { runbook, plan } = migration;
   const smoke = await smokeOnSource(migration);
   const freezeMs = runbook.journal.handOvers?.at(-1)?.freezeMs;
-  const at = runbook.now().toISOString();
-  const row = (name: RollbackRecord['steps'][number]['name'], detail: string) =>
-    ({ name, state: 'done', at, detail }) as const;
-  return {
-    startedAt: started.toISOString(),
-    endedAt: at,
-    durationMs: runbook.now().getTime() - started.getTime(),
+  return handedBack(migration, {
+    started,
     reason,
-    steps: [
-      row('maintenance-mode', plan.application ? 'the application wrote no more' : 'by hand'),
-      row('source-primary', 'the target is fenced, everything written to it has arrived, the source takes writes'),
-      row('application-switched', freezeMs === undefined ? 'uses the source' : `without writes for ${freezeMs} ms`),
-      row('smoke-on-source', smoke),
-      row('target-preserved', 'it follows the source, fenced: the way forward is open without another copy'),
-    ],
-  };
+    details: {
+      'maintenance-mode': plan.application ? 'the application wrote no more' : 'by hand',
+      'source-primary': 'the target is fenced, everything written to it has arrived, the source takes writes',
+      'application-switched': freezeMs === undefined ? 'uses the source' : `without writes for ${freezeMs} ms`,
+      'smoke-on-source': smoke,
+      'target-preserved': 'it follows the source, fenced: the way forward is open without another copy',
+    },
+  });
 }

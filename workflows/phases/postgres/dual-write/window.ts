@@ -7,7 +7,7 @@ import { needed } from '../../migration';
 import { accept, monitor, type Watch } from '../../watch';
 import { smokeTheApplication } from '../validation';
 import { watchOf } from '../watch';
-import { onTarget, smokeOnSource } from '../way-back';
+import { handedBack, raiseTargetFence, smokeOnSource } from '../way-back';
 import { writeToOne } from './backfill';
 import { goBackOver, measureTurn } from './go-over';
 import { applicationOf, type DualWriteMigration } from './migration';
@@ -125,51 +125,19 @@ export async function goBackWithoutLoss(migration: DualWriteMigration, reason: s
 async function recordOf(migration: DualWriteMigration, reason: string, started: Date): Promise<RollbackRecord> {
   const { runbook } = migration;
   const smoke = await smokeOnSource(migration);
-  const fenced = await fenceTarget(migration);
+  const fenced = await raiseTargetFence(migration);
   const freezeMs = runbook.journal.handOvers?.at(-1)?.freezeMs;
-  const at = runbook.now().toISOString();
-  const row = (name: RollbackRecord['steps'][number]['name'], detail: string) =>
-    ({ name, state: 'done', at, detail }) as const;
-  return {
-    startedAt: started.toISOString(),
-    endedAt: at,
-    durationMs: runbook.now().getTime() - started.getTime(),
+  return handedBack(migration, {
+    started,
     reason,
-    steps: [
-      { name: 'maintenance-mode', state: 'not-needed', at, detail: 'the application wrote to both sides all the time' },
-      row(
-        'source-primary',
+    details: {
+      'maintenance-mode': { notNeeded: 'the application wrote to both sides all the time' },
+      'source-primary':
         'everything written to the target is on the source: both were compared, and what differed was repaired',
-      ),
-      row(
-        'application-switched',
+      'application-switched':
         freezeMs === undefined ? 'uses the source' : `uses the source, without writes for ${freezeMs} ms`,
-      ),
-      row('smoke-on-source', smoke),
-      row(
-        'target-preserved',
-        fenced ? 'its data is untouched and fenced' : 'its data is untouched; it could not be fenced',
-      ),
-    ],
-  };
-}
-
-async function fenceTarget(migration: DualWriteMigration): Promise<boolean> {
-  const { runbook, scope } = migration;
-  const side = 'target' as const;
-  const former = await runbook.step(
-    'back-inspect-access',
-    'Record who may connect to the target now',
-    () => run('brisk', 'Record access to the target').inspectAccess({ scope, side }),
-    onTarget(migration),
-  );
-  const fence =
-    former &&
-    (await runbook.step(
-      'back-fence',
-      'Raise the fence on the target',
-      () => run('brisk', 'Raise the fence on the target').raiseFence({ scope, side, former }),
-      onTarget(migration),
-    ));
-  return Boolean(fence);
+      'smoke-on-source': smoke,
+      'target-preserved': fenced ? 'its data is untouched and fenced' : 'its data is untouched; it could not be fenced',
+    },
+  });
 }
