@@ -16,12 +16,12 @@ const project = (displayName, folders) => ({
 });
 
 module.exports = {
-  testTimeout: 120_000,
+  testTimeout: 300_000,
   projects: [
     project('unit', ['unit']),
     project('local', ['local']),
     project('activities', ['activities']),
-    project('workflows', ['workflows', 'replay']),
+    { ...project('workflows', ['workflows', 'replay']), globalSetup: '<rootDir>/test/fixtures/bundled-workflows.ts' },
     { ...project('e2e', ['e2e']), testPathIgnorePatterns: [...shared.testPathIgnorePatterns, ...underLoad] },
     { ...project('load', ['e2e']), testMatch: underLoad.map((file) => `<rootDir>${file}`) },
     project('faults', ['faults']),

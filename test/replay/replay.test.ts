@@ -3,8 +3,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils';
-import { Worker } from '@temporalio/worker';
-import { startWorkflowServer, type WorkflowServer } from '../fixtures/workflow-rig';
+import { startReplays, startWorkflowServer } from '../fixtures/workflow-rig';
 import { scenarios } from './scenarios';
 
 const folder = join(__dirname, 'histories');
@@ -18,15 +17,16 @@ function withoutMachine(history: string): string {
   );
 }
 
-let server: WorkflowServer;
-beforeAll(async () => {
-  server = await startWorkflowServer();
-}, 300_000);
-afterAll(() => server.stop());
+let replays: ReturnType<typeof startReplays>;
+beforeAll(() => {
+  replays = startReplays();
+});
+afterAll(() => replays.endReplays());
 
 describe('recorded histories', () => {
   it('are there for every scenario, and no other', async () => {
     if (recording) {
+      const server = await startWorkflowServer();
       for (const [name, scenario] of Object.entries(scenarios)) {
         if (existsSync(fileOf(name))) continue;
         await server.withWorker(async (rig) => {
@@ -34,6 +34,7 @@ describe('recorded histories', () => {
           writeFileSync(fileOf(name), `${withoutMachine(historyToJSON(await handle.fetchHistory()))}\n`);
         });
       }
+      await server.stop();
     }
     expect(readdirSync(folder).map((file) => basename(file, '.json'))).toEqual(Object.keys(scenarios).sort());
   }, 300_000);
@@ -42,6 +43,6 @@ describe('recorded histories', () => {
     const history = historyFromJSON(JSON.parse(readFileSync(fileOf(name), 'utf8')));
     // Children are named after their migration.
     const recorded = history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowId;
-    await Worker.runReplayHistory({ workflowBundle: server.bundle }, history, recorded || `test-${name}`);
+    await replays.replay({ workflowId: recorded || `test-${name}`, fetchHistory: () => Promise.resolve(history) });
   });
 });

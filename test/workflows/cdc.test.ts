@@ -157,8 +157,8 @@ describe('a migration by CDC', () => {
   it('opens the source again by itself when the deadline passes, goes on streaming, and gets there at the second try', () =>
     server.withWorker(async ({ world, start }) => {
       world.hold('turnStreams');
-      const handle = await start({ ...cdc, maxDowntime: '2s' });
-      await until(handle, ({ handOvers }) => handOvers?.[0]?.outcome === 'given-up', 30_000);
+      const handle = await start({ ...cdc, maxDowntime: '10s' });
+      await until(handle, ({ handOvers }) => handOvers?.[0]?.outcome === 'given-up', 60_000);
       world.release('turnStreams');
       expect(await handle.result()).toMatchObject({ outcome: 'completed' });
       const calls = inOrder(world.calls, [
@@ -203,8 +203,8 @@ describe('a migration by CDC', () => {
   it('goes back by itself when the application cannot be switched in time after the target was opened', () =>
     server.withWorker(async ({ world, start }) => {
       world.hold('switchDatastore');
-      const handle = await start({ ...cdc, maxDowntime: '2s' });
-      await until(handle, ({ handOvers }) => handOvers?.[1] !== undefined, 30_000);
+      const handle = await start({ ...cdc, maxDowntime: '10s' });
+      await until(handle, ({ handOvers }) => handOvers?.[1] !== undefined, 60_000);
       world.release('switchDatastore');
       expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
       expect(world.inputs.get('switchDatastore')).toMatchObject({ to: 'source' });
@@ -544,7 +544,7 @@ describe('a migration by CDC', () => {
 });
 
 async function untilSeen(seen: () => boolean): Promise<void> {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 60_000;
   while (!seen()) {
     if (Date.now() > end) throw new Error('it was never seen');
     await new Promise((resolve) => setTimeout(resolve, 20));

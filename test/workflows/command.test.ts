@@ -51,6 +51,7 @@ async function withWorker(use: (world: FakeWorld) => Promise<void>): Promise<voi
     connection: native,
     taskQueue,
     workflowBundle: server.bundle,
+    workflowThreadPoolSize: 1,
     activities: world.activities,
   });
   await worker.runUntil(() => use(world));
@@ -63,7 +64,7 @@ function planFile(name: string, rest: object = {}): string {
 }
 
 async function statusWhen(id: string, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
+  for (let attempt = 0; attempt < 600; attempt += 1) {
     const { code, out } = await cutover(['status', id, '--json']);
     const status = JSON.parse(out) as MigrationStatus;
     if (code === 0 && wanted(status)) return status;

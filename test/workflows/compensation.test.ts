@@ -305,7 +305,7 @@ describe('the deadline', () => {
     server.withWorker(async ({ start, world }) => {
       const held = world.hold('buildPostData');
       const handle = await start({
-        maxDowntime: '4s',
+        maxDowntime: '15s',
         gates: { start: 'auto', accept: 'auto', 'retire-source': 'auto' },
       });
       await until(handle, gateOpen('cutover'));

@@ -22,7 +22,7 @@ import {
 let server: WorkflowServer;
 beforeAll(async () => {
   server = await startWorkflowServer();
-}, 120_000);
+}, 300_000);
 afterAll(() => server.stop());
 
 const dualWrite = { roundInterval: '20ms', settle: '10ms' };

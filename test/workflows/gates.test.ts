@@ -167,7 +167,7 @@ describe('gates', () => {
         const { typedSearchAttributes } = await handle.describe();
         return typedSearchAttributes.getAll().map(({ key, value }) => `${key.name}=${String(value)}`);
       };
-      const end = Date.now() + 10_000;
+      const end = Date.now() + 60_000;
       while (!(await shown()).includes('MigrationGate=start') && Date.now() < end)
         await new Promise((resolve) => setTimeout(resolve, 100));
       expect(await shown()).toEqual(

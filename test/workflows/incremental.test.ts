@@ -149,7 +149,7 @@ describe('a migration in passes', () => {
   it('keeps the copy when a freeze runs out of time: the source is opened, another pass is made, the gate opens again', () =>
     server.withWorker(async ({ world, start }) => {
       world.hold('carryUnderFence');
-      const handle = await start({ ...asked, maxDowntime: '6s' });
+      const handle = await start({ ...asked, maxDowntime: '15s' });
       world.answerWith('summarizePass', summary({ durationMs: 10 }));
       await until(handle, gateOpen('cutover'), 60_000);
       await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });

@@ -2,7 +2,6 @@
 // migration ends its rehearsal. Children are replayed as well.
 import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
 import { journalQuery, reportQuery, retrySignal, rollbackSignal, approveSignal } from '../../workflows/messages';
 import type { postgresMigration } from '../../workflows';
 import {
@@ -28,10 +27,6 @@ afterAll(() => server.stop());
 const childOf = ({ client }: Rig, { workflowId }: WorkflowHandle, attempt = 1) =>
   client.workflow.getHandle<typeof postgresMigration>(`${workflowId}-rehearsal-${attempt}`);
 
-async function replayed(child: WorkflowHandle): Promise<void> {
-  await Worker.runReplayHistory({ workflowBundle: server.bundle }, await child.fetchHistory(), child.workflowId);
-}
-
 it('carries the plan out on the scratch servers, there and back, and shows its table at the gate', () =>
   server.withWorker(async (rig) => {
     const { world, start } = rig;
@@ -47,7 +42,7 @@ it('carries the plan out on the scratch servers, there and back, and shows its t
 
     const child = childOf(rig, handle);
     expect(await child.result()).toMatchObject({ outcome: 'rolled-back', rehearsal: { reached: true, left: [] } });
-    await replayed(child);
+    await server.replay(child);
     expect(world.calls.filter((name) => /Scratch|guardRehearsal|verifySnapshot/.test(name))).toEqual([
       'prepareScratch',
       'verifySnapshot',
@@ -87,7 +82,7 @@ it('goes the way of the data alone where the plan has an application write to bo
     expect(notes.map(({ text }) => text).join()).toContain('no application writes to both sides');
     for (const call of ['setDualWrite', 'checkTargetHealth', 'readDualWrite', 'switchDatastore'])
       expect(world.calls).not.toContain(call);
-    await replayed(child);
+    await server.replay(child);
     await handle.signal(rollbackSignal, { by: 'anna', reason: 'it was only tried' });
     expect(await handle.result()).toMatchObject({ outcome: 'rolled-back' });
   }));
@@ -104,7 +99,7 @@ it('goes over and back without a loss where the plan streams', () =>
       ['source', 'switched'],
     ]);
     expect(steps.map(({ id }) => id)).toContain('give-target-back');
-    await replayed(child);
+    await server.replay(child);
   }));
 
 it('blocks when the rehearsal fails, before anything of production was stopped, and rehearses anew on retry', () =>
@@ -121,7 +116,7 @@ it('blocks when the rehearsal fails, before anything of production was stopped, 
       rehearsal: { reached: false },
     });
     expect((await handle.query(journalQuery)).rehearsal).toMatchObject({ outcome: 'failed', attempt: 1 });
-    await replayed(childOf(rig, handle));
+    await server.replay(childOf(rig, handle));
 
     await handle.signal(retrySignal, { by: 'anna' });
     await until(handle, gateOpen('go-live'), patience);
@@ -158,7 +153,7 @@ it.each(['rollback', 'cancellation'])('ends its rehearsal with it, by %s, and wa
     expect((await child.describe()).status.name).toBe('CANCELLED');
     // The target of the rehearsal was put back, then the scratch databases were emptied.
     expect(world.calls.indexOf('clearTarget')).toBeLessThan(world.calls.indexOf('emptyScratch'));
-    await replayed(child);
+    await server.replay(child);
   }),
 );
 

@@ -54,6 +54,7 @@ async function guarded(
     connection: native,
     taskQueue,
     workflowBundle: bundle,
+    workflowThreadPoolSize: 1,
     maxHeartbeatThrottleInterval: '100ms',
     activities: {
       guardSlots: async (request: GuardRequest): Promise<GuardReport> => {
@@ -95,8 +96,7 @@ async function guarded(
         if ((await handle.describe()).status.name === 'RUNNING') await handle.terminate('the test is over');
     }
   });
-  const history = await client.workflow.getHandle(guardianId(id)).fetchHistory();
-  await Worker.runReplayHistory({ workflowBundle: bundle }, history, guardianId(id));
+  await server.replay(client.workflow.getHandle(guardianId(id)));
 }
 
 async function signalsOf(handle: WorkflowHandle): Promise<string[]> {
