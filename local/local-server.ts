@@ -122,6 +122,8 @@ async function untilServing(server: ServerProcess, check: () => Promise<void>): 
   let missing: string | undefined = 'no answer';
   let ended: string | undefined;
   void server.ended.then((how) => (ended = how));
+  // Soon for a server that is quick to start; seldom for one that takes seconds, and takes them from the machine that asks.
+  let pauseMs = 30;
   while (Date.now() < deadline) {
     missing = await check().then(
       () => undefined,
@@ -129,7 +131,8 @@ async function untilServing(server: ServerProcess, check: () => Promise<void>): 
     );
     if (ended !== undefined) throw new Error(ended);
     if (missing === undefined) return;
-    await sleep(30);
+    await sleep(pauseMs);
+    pauseMs = Math.min(250, pauseMs * 1.2);
   }
   throw new Error(`not ready after ${startDeadlineMs / 1_000} s (${missing})`);
 }

@@ -26,13 +26,17 @@ interface Started {
   ports: number[];
 }
 
-/** A process that starts a stack below its own temporary folder, says its ports and then does `next`. */
-async function startElsewhere(name: string, next: string, options = '{}'): Promise<Started> {
+const wholeStack = `require('./dist/local/stack.js').startStack({})`;
+const calicoStack = `require('./dist/local/stack.js').startStack({ temporal: false, postgres: false, calico: true })`;
+const oneDatabase = `require('./dist/local/postgres-server.js').startPostgres({ major: 15 }).then((source) => ({ source }))`;
+
+/** A process that starts servers below its own temporary folder, says their ports and then does `next`. */
+async function startElsewhere(name: string, next: string, start = wholeStack): Promise<Started> {
   const temporary = join(compiled.folder, name);
   mkdirSync(temporary, { mode: 0o755 });
   const script = compiled.script(
     `${name}.js`,
-    `require('./dist/local/stack.js').startStack(${options}).then((stack) => {
+    `${start}.then((stack) => {
        const { source, target, temporal, calicoEtcd, kubernetes } = stack;
        const servers = [source, target, temporal, calicoEtcd, kubernetes, kubernetes?.etcd];
        console.log(servers.filter(Boolean).map((server) => server.port).join(' '));
@@ -62,10 +66,18 @@ async function nothingIsLeft({ ports, temporary }: Started): Promise<void> {
   for (const port of ports) expect(await isPortFree(port)).toBe(true);
 }
 
-it.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+// Each server is ended by a supervisor that sees only that its parent is gone: the whole stack once by a signal that can be
+// caught and once by the one that cannot, the other two signals with one server.
+it.each([
+  ['SIGKILL', wholeStack, 3],
+  ['SIGINT', oneDatabase, 1],
+  ['SIGTERM', wholeStack, 3],
+  ['SIGHUP', oneDatabase, 1],
+] as const)(
   'a process ended by %s leaves no server, no port and no folder behind within seconds',
-  async (signal) => {
-    const started = await startElsewhere(signal, 'setInterval(() => undefined, 1000);');
+  async (signal, start, servers) => {
+    const started = await startElsewhere(signal, 'setInterval(() => undefined, 1000);', start);
+    expect(started.ports).toHaveLength(servers);
     for (const port of started.ports) expect(await isPortFree(port)).toBe(false);
     started.child.kill(signal);
     expect(await started.ended).toBe(signal);
@@ -82,8 +94,7 @@ it('a process that forgets to stop its servers ends all the same, and they with 
 it.each(['SIGKILL', 'SIGTERM'] as const)(
   'a process ended by %s leaves nothing of the servers for Calico',
   async (signal) => {
-    const options = '{ temporal: false, postgres: false, calico: true }';
-    const started = await startElsewhere(`calico-${signal}`, 'setInterval(() => undefined, 1000);', options);
+    const started = await startElsewhere(`calico-${signal}`, 'setInterval(() => undefined, 1000);', calicoStack);
     expect(started.ports).toHaveLength(3);
     for (const port of started.ports) expect(await isPortFree(port)).toBe(false);
     started.child.kill(signal);

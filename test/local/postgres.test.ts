@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -14,8 +14,8 @@ const start = async (options: Parameters<typeof startPostgres>[0]): Promise<Post
   return server;
 };
 
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map((server) => server.stop()));
+afterAll(async () => {
+  await Promise.all(servers.map((server) => server.stop()));
 });
 
 async function query(url: string, sql: string): Promise<Record<string, unknown>[]> {
@@ -30,8 +30,13 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
 }
 
 describe.each([15, 18] as const)('PostgreSQL %i', (major) => {
+  // One server for all, in their order; the last stops it.
+  let server: PostgresServer;
+  beforeAll(async () => {
+    server = await start({ major, settings: { max_replication_slots: '3' } });
+  });
+
   it('serves as a source and target of logical replication, with nothing but loopback open', async () => {
-    const server = await start({ major, settings: { max_replication_slots: '3' } });
     const url = await server.createDatabase('orders "2"');
     const [row] = await query(
       url,
@@ -52,7 +57,6 @@ describe.each([15, 18] as const)('PostgreSQL %i', (major) => {
   });
 
   it('asks for the password, and takes it from any role that was given it', async () => {
-    const server = await start({ major });
     await query(server.url(), `create role "app user" login password '${server.password}'`);
     expect(await query(server.url('postgres', 'app user'), 'select current_user as role')).toEqual([
       { role: 'app user' },
@@ -60,23 +64,16 @@ describe.each([15, 18] as const)('PostgreSQL %i', (major) => {
     await expect(query(server.url().replace(server.password, 'wrong'), 'select 1')).rejects.toThrow('authentication');
   });
 
-  it('leaves no process, no port and no folder behind when stopped', async () => {
-    const server = await start({ major });
-    expect(processesOn(server.folder)).not.toEqual([]);
-    await server.stop();
-    expect(processesOn(server.folder)).toEqual([]);
-    expect(existsSync(server.folder)).toBe(false);
-    expect(await isPortFree(server.port)).toBe(true);
-  });
-
   it('keeps its data, port and settings over a restart and over kill -9 under load', async () => {
-    const server = await start({ major });
     await query(server.url(), 'create table kept as select 1 as id');
     await query(server.url(), `alter system set work_mem = '7MB'`);
     await server.restart();
-    expect(await query(server.url(), `select id, current_setting('work_mem') as work from kept`)).toEqual([
-      { id: 1, work: '7MB' },
-    ]);
+    expect(
+      await query(
+        server.url(),
+        `select id, current_setting('work_mem') as work, current_setting('max_replication_slots') as slots from kept`,
+      ),
+    ).toEqual([{ id: 1, work: '7MB', slots: '3' }]);
     const busy = query(server.url(), 'select count(*) from generate_series(1, 1000000000)').catch(() => 'ended');
     await query(server.url(), 'insert into kept values (2)');
     server.kill();
@@ -85,17 +82,17 @@ describe.each([15, 18] as const)('PostgreSQL %i', (major) => {
     expect(await query(server.url(), 'select count(*)::int as rows from kept')).toEqual([{ rows: 2 }]);
   });
 
-  it('opens a given folder again, also after a crash whose process id another program has now', async () => {
+  it('opens a given folder again, also after a crash whose process id another program has now, and takes no other port than asked for', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'kept-'));
     try {
       const first = await start({ major, folder });
       await query(first.url(), 'create table kept as select 1 as id');
       first.kill();
       await first.stop();
-      const { readFile, writeFile } = await import('node:fs/promises');
       const pidFile = join(folder, 'data', 'postmaster.pid');
       const lines = (await readFile(pidFile, 'utf8')).split('\n');
       await writeFile(pidFile, [String(process.pid), ...lines.slice(1)].join('\n'));
+      await expect(startPostgres({ major, folder, port: server.port })).rejects.toThrow(`${server.port}`);
       const second = await start({ major, folder });
       expect(await query(second.url(), 'select id from kept')).toEqual([{ id: 1 }]);
       await expect(startPostgres({ major, folder })).rejects.toThrow('already');
@@ -105,9 +102,12 @@ describe.each([15, 18] as const)('PostgreSQL %i', (major) => {
       await rm(folder, { recursive: true, force: true });
     }
   });
-});
 
-it('says which port is taken instead of taking another than asked for', async () => {
-  const server = await start({ major: 15 });
-  await expect(startPostgres({ major: 15, port: server.port })).rejects.toThrow(`${server.port}`);
+  it('leaves no process, no port and no folder behind when stopped', async () => {
+    expect(processesOn(server.folder)).not.toEqual([]);
+    await server.stop();
+    expect(processesOn(server.folder)).toEqual([]);
+    expect(existsSync(server.folder)).toBe(false);
+    expect(await isPortFree(server.port)).toBe(true);
+  });
 });

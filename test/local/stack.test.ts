@@ -6,7 +6,6 @@ import { Client } from 'pg';
 import { isPortFree } from '../../local/ports';
 import { startStack, type Stack } from '../../local/stack';
 import { processesOn } from '../fixtures/processes';
-import { startPair } from '../fixtures/postgres-pair';
 
 let folder: string;
 beforeEach(async () => {
@@ -29,15 +28,21 @@ async function majorOf(url: string): Promise<unknown> {
 }
 
 it('starts Temporal, PostgreSQL 15 as source and 18 as target, says each step, and stops them all', async () => {
+  // 7233 and 8233 are preferred where that is asked for, unless they are taken.
+  const blockers = await Promise.all([7233, 8233].map(occupy));
   const said: string[] = [];
-  const stack = await startStack({ folder, say: (line) => said.push(line) });
+  let stack: Stack | undefined;
   try {
+    stack = await startStack({ folder, temporal: { preferDefaults: true }, say: (line) => said.push(line) });
     expect(await majorOf(stack.source!.url())).toBe(15);
     expect(await majorOf(stack.target!.url())).toBe(18);
     expect((await fetch(stack.temporal!.uiUrl)).status).toBe(200);
+    expect(stack.temporal!.port).not.toBe(7233);
+    expect(stack.temporal!.uiUrl).not.toContain(':8233');
     expect(said.filter((line) => line.includes('serving on'))).toHaveLength(3);
   } finally {
-    await stack.stop();
+    await stack?.stop();
+    for (const blocker of blockers) blocker?.close();
   }
   expect(processesOn(folder)).toEqual([]);
   expect((await readdir(folder)).sort()).toEqual(['postgres-15', 'postgres-18', 'temporal']);
@@ -55,25 +60,12 @@ it('starts an etcd and a kube-apiserver for Calico when asked to, each with a fo
     expect(stack.kubernetes!.kubeconfig('worker')).toContain(stack.kubernetes!.url);
     expect(stack.kubernetes!.etcd.endpoint).not.toBe(stack.calicoEtcd!.endpoint);
     expect(stack.temporal).toBeUndefined();
+    expect(stack.source).toBeUndefined();
   } finally {
     await stack.stop();
   }
   expect(processesOn(folder)).toEqual([]);
   expect((await readdir(folder)).sort()).toEqual(['calico-etcd', 'kubernetes']);
-});
-
-it('takes 7233 and 8233 for Temporal when asked to prefer them, unless they are taken', async () => {
-  const blockers = await Promise.all([7233, 8233].map(occupy));
-  let stack: Stack | undefined;
-  try {
-    stack = await startStack({ folder, postgres: false, temporal: { preferDefaults: true } });
-    expect(stack.temporal!.port).not.toBe(7233);
-    expect(stack.temporal!.uiUrl).not.toContain(':8233');
-    expect(stack.source).toBeUndefined();
-  } finally {
-    await stack?.stop();
-    for (const blocker of blockers) blocker?.close();
-  }
 });
 
 it('stops what did start when one of them does not', async () => {
@@ -91,16 +83,6 @@ it('stops what did start when one of them does not', async () => {
   } finally {
     taken.close();
   }
-});
-
-it('gives tests a pair of servers in one call', async () => {
-  const pair = await startPair();
-  try {
-    expect([await majorOf(pair.source.url()), await majorOf(pair.target.url())]).toEqual([15, 18]);
-  } finally {
-    await pair.stop();
-  }
-  expect(processesOn(pair.source.folder)).toEqual([]);
 });
 
 /** Undefined when someone else holds the port already, which is just as good here. */

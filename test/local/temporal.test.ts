@@ -15,8 +15,8 @@ const start = async (options?: TemporalOptions): Promise<TemporalServer> => {
   return server;
 };
 
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map((server) => server.stop()));
+afterAll(async () => {
+  await Promise.all(servers.map((server) => server.stop()));
 });
 
 async function withClient<T>(server: TemporalServer, work: (client: Client) => Promise<T>): Promise<T> {
@@ -43,32 +43,51 @@ const startWaiting = (server: TemporalServer, workflowId: string): Promise<unkno
 const statusOf = (server: TemporalServer, workflowId: string): Promise<string> =>
   withClient(server, async (client) => (await client.workflow.getHandle(workflowId).describe()).status.name);
 
-it('serves workflows with our search attributes and the Web UI as soon as it is said to be started', async () => {
-  const server = await start();
-  await startWaiting(server, 'first');
-  expect(await statusOf(server, 'first')).toBe('RUNNING');
-  const page = await fetch(server.uiUrl);
-  expect(page.status).toBe(200);
-});
+describe('a server in a folder of its own', () => {
+  // One for all, in their order; the last stops it.
+  let server: TemporalServer;
+  beforeAll(async () => {
+    // Settings that are meant for clients: it must not listen to them.
+    process.env.TEMPORAL_ADDRESS = 'nowhere.invalid:1';
+    process.env.TEMPORAL_NAMESPACE = 'elsewhere';
+    try {
+      server = await start();
+    } finally {
+      delete process.env.TEMPORAL_ADDRESS;
+      delete process.env.TEMPORAL_NAMESPACE;
+    }
+  });
 
-it('keeps running workflows over a restart and over kill -9', async () => {
-  const server = await start({ headless: true });
-  await startWaiting(server, 'before the restart');
-  await server.restart();
-  await startWaiting(server, 'before the kill');
-  server.kill();
-  await server.restart();
-  expect(await statusOf(server, 'before the restart')).toBe('RUNNING');
-  expect(await statusOf(server, 'before the kill')).toBe('RUNNING');
-});
+  it('serves workflows with our search attributes and the Web UI, whatever settings for clients there are', async () => {
+    await startWaiting(server, 'first');
+    expect(await statusOf(server, 'first')).toBe('RUNNING');
+    const page = await fetch(server.uiUrl);
+    expect(page.status).toBe(200);
+  });
 
-it('leaves no process, no port and no folder behind when stopped', async () => {
-  const server = await start();
-  expect(processesOn(server.folder)).not.toEqual([]);
-  await server.stop();
-  expect(processesOn(server.folder)).toEqual([]);
-  expect(existsSync(server.folder)).toBe(false);
-  expect(await isPortFree(server.port)).toBe(true);
+  it('says which port is taken instead of taking another than asked for', async () => {
+    await expect(startTemporal({ port: server.port, headless: true, uiPort: server.port + 1 })).rejects.toThrow(
+      `${server.port}`,
+    );
+  });
+
+  it('keeps running workflows over a restart and over kill -9', async () => {
+    await startWaiting(server, 'before the restart');
+    await server.restart();
+    await startWaiting(server, 'before the kill');
+    server.kill();
+    await server.restart();
+    expect(await statusOf(server, 'before the restart')).toBe('RUNNING');
+    expect(await statusOf(server, 'before the kill')).toBe('RUNNING');
+  });
+
+  it('leaves no process, no port and no folder behind when stopped', async () => {
+    expect(processesOn(server.folder)).not.toEqual([]);
+    await server.stop();
+    expect(processesOn(server.folder)).toEqual([]);
+    expect(existsSync(server.folder)).toBe(false);
+    expect(await isPortFree(server.port)).toBe(true);
+  });
 });
 
 it('keeps a given folder and finds its workflows again', async () => {
@@ -82,24 +101,5 @@ it('keeps a given folder and finds its workflows again', async () => {
     await second.stop();
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-});
-
-it('says which port is taken instead of taking another than asked for', async () => {
-  const server = await start({ headless: true });
-  await expect(startTemporal({ port: server.port, headless: true, uiPort: server.port + 1 })).rejects.toThrow(
-    `${server.port}`,
-  );
-});
-
-it('does not listen to settings that are meant for clients', async () => {
-  process.env.TEMPORAL_ADDRESS = 'nowhere.invalid:1';
-  process.env.TEMPORAL_NAMESPACE = 'elsewhere';
-  try {
-    const server = await start({ headless: true });
-    await startWaiting(server, 'first');
-  } finally {
-    delete process.env.TEMPORAL_ADDRESS;
-    delete process.env.TEMPORAL_NAMESPACE;
   }
 });
