@@ -32,7 +32,7 @@ describe.each([
     rig = await freezeRig(servers, leg);
   });
 
-  it('loses no acknowledged write of a load that never stops by itself, and lets nobody of it in again', async () => {
+  it('loses no acknowledged write of a load that never stops by itself, lets nobody of it in again, and takes the position after the last open transaction, as often as it is called', async () => {
     let acknowledged = 0;
     let storming = true;
     const writer = async (_: unknown, number: number): Promise<void> => {
@@ -73,69 +73,65 @@ describe.each([
       'schema',
       'second look',
     ]);
-  });
 
-  it('ends a transaction that was left open before it takes the position: what it wrote is on neither side', async () => {
+    // Once more: it finds the fence up, and proves everything again.
+    const boss = await rig.enter(rig.side, 'boss');
+    expect(await rig.freeze()).toMatchObject({ raisedAt: frozen.raisedAt, endedSessions: 1 });
+    expect(await stateOf(boss)).toBe('ended');
+    expect(await rig.lower()).toEqual({ lowered: true });
+
+    // What is left open is ended before the position is taken: what it wrote is on neither side.
     const idle = await rig.enter(rig.side);
+    expect(await stateOf(idle)).toBe('open');
     await idle.query('begin');
     await idle.query(`insert into public."Orders" (note) values ('never committed')`);
     expect(await rig.freeze()).toMatchObject({ endedSessions: 1 });
     await expect(idle.query('commit')).rejects.toThrow();
-    expect([await orders(rig.writing), await orders(rig.following)]).toEqual([0, 0]);
+    expect([await orders(rig.writing), await orders(rig.following)]).toEqual([arrived, arrived]);
   });
 
-  it('finds the fence up when it is called again, and proves everything again', async () => {
-    const { raisedAt } = await rig.freeze();
-    const boss = await rig.enter(rig.side, 'boss');
-    expect(await rig.freeze()).toMatchObject({ raisedAt, endedSessions: 1 });
-    expect(await stateOf(boss)).toBe('ended');
-    expect(await rig.lower()).toEqual({ lowered: true });
-    expect(await stateOf(await rig.enter(rig.side))).toBe('open');
-  });
-
-  describe('while the other side has not everything yet', () => {
-    let freezing: ReturnType<FreezeRig['freeze']>;
-    beforeEach(async () => {
+  it('sees who writes while the other side has not everything yet, and notices that its fence is taken away', async () => {
+    const passed = () => one(rig.writing, `select passed::int as value from cutover.${rig.stream.marker}`);
+    /** Does something while the marker is on its way, and gives the freeze back, which goes on. */
+    const duringFreeze = async (meanwhile: () => Promise<unknown>): Promise<{ freezing: Promise<unknown> }> => {
+      const before = Number((await passed()) ?? 0);
       await rig.following.query(`alter subscription ${rig.stream.name} disable`);
-      freezing = rig.freeze();
+      const freezing = rig.freeze();
       freezing.catch(() => undefined);
-      await until('the marker is on its way', async () => {
-        const passed = await one(rig.writing, `select passed::text as value from cutover.${rig.stream.marker}`);
-        return passed === '1';
-      });
-    });
-    const arrive = () => rig.following.query(`alter subscription ${rig.stream.name} enable`);
+      await until('the marker is on its way', async () => (await passed()) === before + 1);
+      await meanwhile();
+      await rig.following.query(`alter subscription ${rig.stream.name} enable`);
+      return { freezing };
+    };
 
-    it('sees a superuser who ignores maintenance mode and comes back, and names it', async () => {
-      await rig.enter(rig.side, 'boss');
-      await arrive();
-      await expect(freezing).rejects.toThrow(
-        /still writes, or could at once.*role boss, program shop, from 127\.0\.0\.1/,
-      );
-      expect(await typeOf(freezing)).toBe('VerificationMismatch');
-    });
+    // A superuser who ignores maintenance mode and comes back is named.
+    let boss: Client | undefined;
+    const named = await duringFreeze(async () => (boss = await rig.enter(rig.side, 'boss')));
+    await expect(named.freezing).rejects.toThrow(
+      /still writes, or could at once.*role boss, program shop, from 127\.0\.0\.1/,
+    );
+    expect(await typeOf(named.freezing)).toBe('VerificationMismatch');
+    await boss?.end().catch(() => undefined);
+    await rig.lower();
 
-    it('sees what a superuser wrote who came and left', async () => {
-      const boss = await rig.enter(rig.side, 'boss');
-      await boss.query('set default_transaction_read_only = off');
-      await boss.query(`insert into public.lines values (1, 1, 1), (1, 2, 2)`);
-      await boss.end();
+    // So is what was written by one who came and left.
+    const written = await duringFreeze(async () => {
+      const guest = await rig.enter(rig.side, 'boss');
+      await guest.query('set default_transaction_read_only = off');
+      await guest.query(`insert into public.lines values (1, 1, 1), (1, 2, 2)`);
+      await guest.end();
       await until('it is gone', async () => {
-        const there = await one(
-          rig.writing,
-          `select count(*)::int as value from pg_stat_activity where usename = 'boss'`,
-        );
-        return there === 0;
+        const there = `select count(*)::int as value from pg_stat_activity where usename = 'boss'`;
+        return (await one(rig.writing, there)) === 0;
       });
-      await arrive();
-      await expect(freezing).rejects.toThrow('2 rows and 0 catalogue rows changed');
     });
+    await expect(written.freezing).rejects.toThrow('2 rows and 0 catalogue rows changed');
+    await rig.lower();
 
-    it('notices that somebody has taken its fence away', async () => {
-      await rig.writing.query(`alter database "${rig.scope.migration}" connection limit -1`);
-      await arrive();
-      expect(await typeOf(freezing)).toBe('PreconditionFailed');
-    });
+    const open = await duringFreeze(() =>
+      rig.writing.query(`alter database "${rig.scope.migration}" connection limit -1`),
+    );
+    expect(await typeOf(open.freezing)).toBe('PreconditionFailed');
   });
 });
 
@@ -163,35 +159,8 @@ describe('the freeze', () => {
     expect(await orders(rig.following)).toBe(await orders(rig.writing));
   });
 
-  it('refuses prepared transactions by name while the door is still open', async () => {
-    const two = await rig.enter(rig.side);
-    await two.query('begin');
-    await two.query(`insert into public."Orders" (note) values ('prepared')`);
-    await two.query(`prepare transaction 'pay''ment'`);
-    await expect(rig.freeze()).rejects.toThrow("COMMIT PREPARED 'pay''ment' or ROLLBACK PREPARED 'pay''ment'");
-    expect(await stateOf(two)).toBe('open');
-    expect(await rig.activities.fenceIsUp({ scope: rig.scope, side: rig.side })).toEqual({ up: false });
-    await two.query(`commit prepared 'pay''ment'`);
-    await rig.freeze();
-    expect(await orders(rig.following)).toBe(1);
-  });
-
-  it('refuses when a definition has changed since streaming began, and says which', async () => {
+  it('is prepared by a look for what would stop it, and refuses prepared transactions by name while the door is still open, and definitions that have changed since streaming began', async () => {
     const { scope, leg, former } = rig;
-    const source = await rig.activities.fingerprintSchema({ scope, side: 'source' });
-    const target = await rig.activities.fingerprintSchema({ scope, side: 'target' });
-    const fingerprints = { source: source.artifact, target: target.artifact };
-    const { evidence } = await rig.activities.freezeAndDrain({ scope, leg, former, fingerprints });
-    expect(evidence.at(-1)).toMatch('the schema is the one');
-    await rig.lower();
-    await rig.writing.query('alter table public.lines add column added int');
-    const frozen = rig.activities.freezeAndDrain({ scope, leg, former, fingerprints });
-    await expect(frozen).rejects.toThrow(/public\.lines.*added/);
-    expect(await typeOf(frozen)).toBe('SchemaChanged');
-  });
-
-  it('is prepared by a look for what would stop it: a missing sequence, a subscription from elsewhere', async () => {
-    const { scope, leg } = rig;
     expect(await rig.activities.prepareFreeze({ scope, leg })).toEqual({});
     await rig.writing.query('create sequence public.new_one');
     await expect(rig.activities.prepareFreeze({ scope, leg })).rejects.toThrow(
@@ -209,5 +178,28 @@ describe('the freeze', () => {
       `update pg_subscription set subenabled = false, subslotname = null where subname = 'elsewhere'`,
     );
     await rig.writing.query('drop subscription elsewhere');
+
+    const two = await rig.enter(rig.side);
+    await two.query('begin');
+    await two.query(`insert into public."Orders" (note) values ('prepared')`);
+    await two.query(`prepare transaction 'pay''ment'`);
+    await expect(rig.freeze()).rejects.toThrow("COMMIT PREPARED 'pay''ment' or ROLLBACK PREPARED 'pay''ment'");
+    expect(await stateOf(two)).toBe('open');
+    expect(await rig.activities.fenceIsUp({ scope: rig.scope, side: rig.side })).toEqual({ up: false });
+    await two.query(`commit prepared 'pay''ment'`);
+    await rig.freeze();
+    expect(await orders(rig.following)).toBe(1);
+    await rig.lower();
+
+    const source = await rig.activities.fingerprintSchema({ scope, side: 'source' });
+    const target = await rig.activities.fingerprintSchema({ scope, side: 'target' });
+    const fingerprints = { source: source.artifact, target: target.artifact };
+    const { evidence } = await rig.activities.freezeAndDrain({ scope, leg, former, fingerprints });
+    expect(evidence.at(-1)).toMatch('the schema is the one');
+    await rig.lower();
+    await rig.writing.query('alter table public.lines add column added int');
+    const frozen = rig.activities.freezeAndDrain({ scope, leg, former, fingerprints });
+    await expect(frozen).rejects.toThrow(/public\.lines.*added/);
+    expect(await typeOf(frozen)).toBe('SchemaChanged');
   });
 });

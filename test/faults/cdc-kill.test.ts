@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { begun, done, gateIs, type CdcShop, type Condition } from '../fixtures/cdc-shop';
 import { CdcWorld, type Victim } from '../fixtures/cdc-world';
+import { tuneSignal } from '../../workflows/messages';
 
 let world: CdcWorld;
 beforeAll(async () => {
@@ -10,7 +11,7 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(() => world.stop(), 60_000);
 
-/** Slow enough that a kill falls into the middle of the copy; time enough for a server to come back within the freeze. */
+/** Slow enough that kills fall into the middle of the copy; time enough for a server to come back within the freeze. */
 const patiently = {
   copy: { lanes: 2, chunkMegabytes: 1, maxBytesPerSecond: 2_000_000 },
   maxDowntime: '10m',
@@ -19,61 +20,101 @@ const patiently = {
 
 const copying: Condition = ({ copy, steps }) =>
   (copy?.chunksDone ?? 0) > 0 && steps.at(-1)?.id === 'copy-data' && steps.at(-1)?.state === 'running';
-const switched =
-  (times: number): Condition =>
-  ({ handOvers = [] }) =>
-    handOvers.filter(({ outcome }) => outcome === 'switched').length >= times;
 
-/** Says which kill was the last one when what comes after it does not happen. */
-async function killAt(shop: CdcShop, victim: Victim, what: string, when: Condition): Promise<void> {
-  await shop.seen(`${what}, to kill the ${victim}`, when);
-  await world.kill(victim);
+type HandOverStep = 'fence' | 'turn' | 'switch' | 'monitor';
+
+/** Kills in one migration: each is noted with the step that had begun. */
+class Kills {
+  readonly done: string[] = [];
+  private under: Promise<void> = Promise.resolve();
+
+  constructor(private readonly shop: CdcShop) {}
+
+  /** As soon as the migration shows what is wanted. Says which kill was the last one when what comes after it does not happen. */
+  async when(victim: Victim, what: string, wanted: Condition): Promise<void> {
+    await this.shop.seen(`${what}, to kill the ${victim} (last kill: ${this.done.at(-1)})`, wanted, 180_000, 25);
+    await this.now(victim, what);
+  }
+
+  /** Begins a hand-over and kills in its steps; in the switch before the application has heard where to write. */
+  async during(begin: () => Promise<void>, victims: Partial<Record<HandOverStep, Victim>>): Promise<void> {
+    const { steps } = await this.shop.seen('the steps so far', () => true);
+    const next = (id: string): Condition => begun(id, steps.filter((step) => step.id === id).length + 1);
+    const switched = victims.switch && this.beforeSwitch(victims.switch);
+    await begin();
+    for (const step of ['fence', 'turn'] as const) {
+      const victim = victims[step];
+      if (victim) await this.when(victim, step, next(step));
+    }
+    if (switched) {
+      await this.shop.seen(`the switch, to kill the ${victims.switch}`, () => switched.isKilled);
+      await switched.isBack;
+    }
+    if (victims.monitor) await this.when(victims.monitor, 'monitor', next('monitor'));
+  }
+
+  /** One at a time. */
+  async now(victim: Victim, where: string): Promise<void> {
+    this.under = this.under.then(() => {
+      this.done.push(`${victim} in ${where}`);
+      return world.kill(victim);
+    });
+    await this.under;
+  }
+
+  private beforeSwitch(victim: Victim): { isKilled: boolean; isBack: Promise<void> } {
+    const state = { isKilled: false, isBack: Promise.resolve() };
+    this.shop.door.beforeNext('switch-datastore', () => {
+      state.isBack = this.now(victim, 'switch');
+      state.isKilled = true;
+      return state.isBack;
+    });
+    return state;
+  }
 }
 
-it('of the worker, once in each part, loses and doubles nothing', async () => {
+it('of Temporal server, source, target and worker, in turn and in each part, loses and doubles nothing', async () => {
   const shop = await world.shop();
-  await shop.start(patiently);
-  await killAt(shop, 'worker', 'the copy', copying);
-  await killAt(shop, 'worker', 'catching up', begun('catch-up'));
-  await shop.approve('cutover');
-  await killAt(shop, 'worker', 'the fence', begun('fence'));
-  await killAt(shop, 'worker', 'the turn', begun('turn'));
-  await killAt(shop, 'worker', 'the switch', begun('switch-datastore'));
-  await killAt(shop, 'worker', 'the watch', begun('monitor'));
+  const kills = new Kills(shop);
+  await shop.start({ ...patiently, copy: { ...patiently.copy, maxBytesPerSecond: 400_000 } });
+  for (const victim of ['Temporal', 'source', 'target', 'worker'] as const)
+    await kills.when(victim, 'the copy', copying);
+  await shop.migration.signal(tuneSignal, { maxBytesPerSecond: 0 });
+  await kills.when('worker', 'catching up', begun('catch-up'));
+  await kills.when('target', 'catching up', begun('catch-up'));
+  await kills.when('source', 'foreign keys', begun('post-data'));
+  const forward = (): Promise<void> => shop.approve('cutover');
+  await kills.during(forward, { fence: 'Temporal', turn: 'source', switch: 'target' });
   await shop.seen('gate accept', gateIs('accept'));
-  await shop.rollBack('trying the way back');
-  await killAt(shop, 'worker', 'the turn of the way back', begun('turn', 2));
-  await shop.seen('the source in use again', switched(2));
-  await shop.reject('cutover');
-  expect((await shop.finished()).result).toMatchObject({ outcome: 'rolled-back' });
-  expect(await shop.wrongs({ active: 'source', fenced: 'target' })).toEqual([]);
-}, 400_000);
+  await kills.now('source', 'the window');
+  await shop.moreWrites(20);
+  await kills.now('target', 'the window');
+  await shop.moreWrites(20);
+  await kills.during(() => shop.rollBack('trying the way back'), { turn: 'target', switch: 'Temporal' });
 
-it('of source, target and Temporal server, in turn and in each part, loses and doubles nothing', async () => {
-  const shop = await world.shop();
-  await shop.start(patiently);
-  await killAt(shop, 'Temporal', 'the copy', copying);
-  await killAt(shop, 'source', 'the copy after that', copying);
-  await killAt(shop, 'target', 'the copy of another group', copying);
-  await killAt(shop, 'target', 'catching up', begun('catch-up'));
-  await killAt(shop, 'source', 'foreign keys', begun('post-data'));
-  await shop.approve('cutover');
-  await killAt(shop, 'Temporal', 'the fence', begun('fence'));
-  await killAt(shop, 'source', 'the turn', begun('turn'));
-  await killAt(shop, 'target', 'the switch', begun('switch-datastore'));
-  await shop.seen('gate accept', gateIs('accept'));
-  await world.kill('source');
-  await shop.moreWrites(20);
-  await world.kill('target');
-  await shop.moreWrites(20);
-  await shop.rollBack('trying the way back');
-  await killAt(shop, 'target', 'the turn of the way back', begun('turn', 2));
-  await killAt(shop, 'Temporal', 'the switch back', begun('switch-datastore', 2));
-  await shop.approve('cutover');
-  await shop.approve('accept');
-  expect((await shop.finished()).result).toMatchObject({ outcome: 'completed', differences: 0 });
-  expect(await shop.wrongs({ active: 'target', fenced: 'source' })).toEqual([]);
-}, 400_000);
+  await shop.seen('gate cutover again', gateIs('cutover'));
+  await kills.during(forward, { fence: 'worker', switch: 'worker', monitor: 'worker' });
+  await shop.seen('gate accept again', gateIs('accept'));
+  await kills.during(() => shop.rollBack('going back for good'), { turn: 'worker' });
+  await shop.reject('cutover');
+  const { result, status } = await shop.finished();
+  expect(result).toMatchObject({ outcome: 'rolled-back' });
+  expect(status.handOvers?.map(({ to, outcome }) => `${to} ${outcome}`)).toEqual([
+    'target switched',
+    'source switched',
+    'target switched',
+    'source switched',
+  ]);
+  expect(kills.done).toEqual([
+    ...['Temporal in the copy', 'source in the copy', 'target in the copy', 'worker in the copy'],
+    ...['worker in catching up', 'target in catching up', 'source in foreign keys'],
+    ...['Temporal in fence', 'source in turn', 'target in switch', 'source in the window', 'target in the window'],
+    ...['target in turn', 'Temporal in switch'],
+    ...['worker in fence', 'worker in switch', 'worker in monitor'],
+    'worker in turn',
+  ]);
+  expect(await shop.wrongs({ active: 'source', fenced: 'target' })).toEqual([]);
+}, 1_200_000);
 
 const seed = Number(process.env.CUTOVER_TEST_SEED ?? Date.now() % 1_000_000);
 
@@ -96,9 +137,9 @@ it(`at times and of victims that chance has chosen loses and doubles nothing (CU
     await world.kill(victim);
   }
   console.log(`killed: ${kills.join(', ')}`);
-  expect((await shop.finished(180_000)).result).toMatchObject({ outcome: 'completed', differences: 0 });
+  expect((await shop.finished()).result).toMatchObject({ outcome: 'completed', differences: 0 });
   expect(await shop.wrongs({ active: 'target', fenced: 'source' })).toEqual([]);
-}, 400_000);
+}, 600_000);
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
 function randomOf(start: number): () => number {
