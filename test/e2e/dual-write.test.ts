@@ -17,7 +17,7 @@ const patience = 180_000;
 
 let world: ShopWorld;
 beforeAll(async () => {
-  world = await startShopWorld({ orders: 300, rate: 40, documents: false, everyTableKeyed: true, scratch: true });
+  world = await startShopWorld({ orders: 300, rate: 60, documents: false, everyTableKeyed: true, scratch: true });
 }, 300_000);
 afterAll(() => world.stop(), 60_000);
 

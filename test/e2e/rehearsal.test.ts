@@ -11,7 +11,7 @@ const patience = 180_000;
 
 let world: ShopWorld;
 beforeAll(async () => {
-  world = await startShopWorld({ orders: 300, rate: 30, documents: false, scratch: true });
+  world = await startShopWorld({ orders: 300, rate: 50, documents: false, scratch: true });
 }, 600_000);
 afterAll(() => world.stop(), 60_000);
 
