@@ -81,12 +81,12 @@ async function killIn(
   {
     attempt = 1,
     when = () => true,
-    dead = () => Promise.resolve(),
+    dead = () => undefined,
   }: {
     attempt?: number;
     when?: (status: MigrationStatus) => boolean | Promise<boolean>;
     /** Before it is started again. */
-    dead?: () => Promise<unknown>;
+    dead?: () => Promise<void> | void;
   } = {},
 ): Promise<void> {
   await seen(`${activity} of ${step} at work, attempt ${attempt}`, async (status) => {
@@ -152,10 +152,7 @@ it('kill -9 of worker, Temporal server, source and target, each in the phases th
     asked = true;
     return opened;
   });
-  await killIn('switch-datastore', 'switchDatastore', 'worker', {
-    when: () => asked,
-    dead: () => Promise.resolve(open()),
-  });
+  await killIn('switch-datastore', 'switchDatastore', 'worker', { when: () => asked, dead: open });
 
   await seen('the end', ({ reportUrl }) => reportUrl !== undefined);
   expect(await handle.result()).toMatchObject({ outcome: 'completed', differences: 0 });
