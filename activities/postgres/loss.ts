@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Client } from 'pg';
 import type { ArtifactReference } from '../artifacts/store';
 import type { PostgresDependencies } from '../dependencies';
+import { withHeartbeat } from '../heartbeat';
 import { ledgerSchema, type PostgresScope } from './scope';
 
 /** The target at the switch. `era` changes when its statistics are reset, as a crash of the server does. */
@@ -70,12 +71,14 @@ export function createLossActivities({ connections, artifacts }: PostgresDepende
   return {
     /** Notes the write counters of the target at the switch, when nobody writes. @throws TargetUnavailable, ArtifactStoreUnavailable (retryable) */
     markWrites: ({ scope }: { scope: PostgresScope }): Promise<WriteMark> =>
-      onTarget(scope, async (session) => {
-        const counters = await readCounters(session);
-        const now = await readEra(session);
-        const stored = await artifacts.put(scope.migration, 'write-counters.json', JSON.stringify(counters));
-        return { markedAt: new Date().toISOString(), ...now, counters: stored };
-      }),
+      withHeartbeat({}, () =>
+        onTarget(scope, async (session) => {
+          const counters = await readCounters(session);
+          const now = await readEra(session);
+          const stored = await artifacts.put(scope.migration, 'write-counters.json', JSON.stringify(counters));
+          return { markedAt: new Date().toISOString(), ...now, counters: stored };
+        }),
+      ),
 
     /** Counts what was written since the mark. @throws TargetUnavailable, ArtifactStoreUnavailable (retryable); VerificationMismatch when the mark's file has changed */
     measureLoss: async ({ scope, mark }: { scope: PostgresScope; mark: WriteMark }): Promise<MeasuredLoss> => {

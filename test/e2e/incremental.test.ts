@@ -7,7 +7,7 @@ import { gateOpen, until } from '../fixtures/workflow-rig';
 
 let world: ShopWorld;
 beforeAll(async () => {
-  world = await startShopWorld();
+  world = await startShopWorld({ orders: 1_000, rate: 50 });
 }, 600_000);
 afterAll(() => world.stop(), 60_000);
 
@@ -21,7 +21,7 @@ const schemaLeft = async (): Promise<unknown> =>
 
 describe('a migration in passes of a live shop', () => {
   it('opens the source again when the freeze runs out of time, copies nothing anew, and undoes all of it when asked', async () => {
-    const handle = await world.start({ ...passes, maxDowntime: '500ms' });
+    const handle = await world.start({ ...passes, maxDowntime: '200ms' });
     const first = await until(handle, gateOpen('cutover'), patienceMs);
     expect(first.gates.at(-1)?.evidence.join('\n')).toContain('IT DOES NOT FIT');
     await handle.signal(approveSignal, { gate: 'cutover', by: 'anna' });

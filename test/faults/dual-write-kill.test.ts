@@ -10,14 +10,14 @@ const plan: Partial<PostgresPlanInput> = {
   strategy: 'dual-write',
   snapshot: { kind: 'none', reason: 'the shop of a test has no backup' },
   gates: { start: 'auto', 'retire-source': 'auto' },
-  copy: { lanes: 2, chunkMegabytes: 1, maxBytesPerSecond: 1_500_000 },
+  copy: { lanes: 2, chunkMegabytes: 1, maxBytesPerSecond: 800_000 },
   dualWrite: { parityRounds: 1, roundInterval: '200ms', settle: '500ms' },
 };
 const patienceMs = 180_000;
 
 let world: ShopWorld;
 beforeAll(async () => {
-  world = await startShopWorld({ orders: 1_500, rate: 60, documents: false, everyTableKeyed: true });
+  world = await startShopWorld({ orders: 800, rate: 40, documents: false, everyTableKeyed: true });
 }, 300_000);
 afterAll(() => world.stop(), 60_000);
 

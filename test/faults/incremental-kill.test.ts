@@ -27,18 +27,20 @@ const reached =
 
 describe('kill -9 of the worker in each phase of a migration in passes', () => {
   it('loses and doubles no row, neither on the way there nor on the way back', async () => {
-    const world = await startShopWorld({ orders: 3_000 });
+    const world = await startShopWorld({ orders: 1_000, rate: 40 });
     try {
       const handle = await world.start({
         strategy: 'incremental',
         gates: { start: 'auto', cutover: 'auto', 'retire-source': 'auto' },
-        copy: { lanes: 2, chunkMegabytes: 1, maxBytesPerSecond: 3_000_000 },
+        copy: { lanes: 2, chunkMegabytes: 1, maxBytesPerSecond: 1_000_000 },
         maxDowntime: '10m',
       });
+      const killed: string[] = [];
       for (const point of killPoints) {
-        const { blocked } = await until(handle, reached(point), patienceMs);
-        expect({ point, blocked }).toEqual({ point, blocked: undefined });
+        const { blocked, outcome, steps } = await until(handle, reached(point), patienceMs);
+        expect({ point, blocked, outcome, killed }).toEqual({ point, blocked: undefined, outcome: undefined, killed });
         await world.replaceWorker();
+        killed.push(`${point}, at ${steps.at(-1)?.id}`);
       }
       const accepting = await until(
         handle,

@@ -38,10 +38,12 @@ export function createCopyActivities(dependencies: PostgresDependencies) {
     /** Changes lanes and rate of a copy that runs; noticed within seconds. `maxBytesPerSecond` is for all lanes together, 0 without a limit. */
     async tuneCopy(input: { scope: PostgresScope; lanes?: number; maxBytesPerSecond?: number }): Promise<void> {
       const { scope, lanes, maxBytesPerSecond } = input;
-      await connections.withSession(scope.target, { side: 'target', purpose: 'tune copy' }, async (target) => {
-        if (lanes !== undefined) await writeSetting(target, 'lanes', lanes);
-        if (maxBytesPerSecond !== undefined) await writeSetting(target, 'maxBytesPerSecond', maxBytesPerSecond);
-      });
+      await withHeartbeat({}, ({ signal }) =>
+        connections.withSession(scope.target, { side: 'target', purpose: 'tune copy', signal }, async (target) => {
+          if (lanes !== undefined) await writeSetting(target, 'lanes', lanes);
+          if (maxBytesPerSecond !== undefined) await writeSetting(target, 'maxBytesPerSecond', maxBytesPerSecond);
+        }),
+      );
     },
   };
 }

@@ -27,7 +27,9 @@ export function createProgressActivities({ connections, artifacts }: PostgresDep
   return {
     /** What is committed so far. Nothing planned gives zeros. */
     async measureCopy({ scope }: { scope: PostgresScope }): Promise<CopyProgress> {
-      return connections.withSession(scope.target, { side: 'target', purpose: 'measure copy' }, measure);
+      return withHeartbeat({}, ({ signal }) =>
+        connections.withSession(scope.target, { side: 'target', purpose: 'measure copy', signal }, measure),
+      );
     },
 
     /**

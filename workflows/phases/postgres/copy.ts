@@ -91,10 +91,10 @@ export async function copyAllChunks(migration: PostgresMigration, how: LaneKind 
     name: 'the copy',
     lane: (lane) => run('long', `Copy lane ${lane + 1}`).copyLane({ scope, lane, ...how, ...transformationsOf(plan) }),
     measure: async () => {
-      runbook.journal.copy = await run('quick', 'Measure the copy').measureCopy({ scope });
+      runbook.journal.copy = await run('brisk', 'Measure the copy').measureCopy({ scope });
     },
     isDone: async () => {
-      const progress = await run('quick', 'Is every chunk done').measureCopy({ scope });
+      const progress = await run('brisk', 'Is every chunk done').measureCopy({ scope });
       runbook.journal.copy = progress;
       return progress.chunksDone >= progress.chunksTotal;
     },

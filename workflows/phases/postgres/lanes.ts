@@ -147,7 +147,7 @@ async function handOverTuning(migration: PostgresMigration): Promise<void> {
   migration.tuning = undefined;
   const { copyLanes, maxBytesPerSecond } = tuning;
   try {
-    await run('quick', 'Tune the copy').tuneCopy({ scope, lanes: copyLanes, maxBytesPerSecond });
+    await run('brisk', 'Tune the copy').tuneCopy({ scope, lanes: copyLanes, maxBytesPerSecond });
   } catch (error) {
     if (isCancellation(error)) giveBack(migration, tuning);
     throw error;

@@ -14,7 +14,7 @@ export async function switchApplication(migration: PostgresMigration): Promise<v
   migration.writeMark = await runbook.step(
     'mark-writes',
     'Note the write counters of the target',
-    () => run('quick', 'Write counters of the target at the switch').markWrites({ scope }),
+    () => run('brisk', 'Write counters of the target at the switch').markWrites({ scope }),
     {
       downtime: true,
       describe: () => 'noted: what is written from here on would be lost by going back',

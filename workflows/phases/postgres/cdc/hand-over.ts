@@ -191,7 +191,7 @@ async function turnRound(migration: CdcMigration): Promise<{ parts: HandOverReco
   const { plan, scope, leg } = migration;
   const marking =
     writingSide(leg) === 'source'
-      ? run('quick', 'Write counters of the target at the switch').markWrites({ scope })
+      ? run('brisk', 'Write counters of the target at the switch').markWrites({ scope })
       : Promise.resolve(undefined);
   const turning = plan.reverseReplication
     ? run('brisk', 'Turn the stream round').turnStreams({ scope, leg })

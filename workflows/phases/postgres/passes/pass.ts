@@ -79,7 +79,7 @@ async function bring(
     name: `pass ${pass}`,
     lane: (lane) => run('long', `Pass ${pass}, lane ${lane + 1}`).passLane({ scope, pass, lane, settings }),
     isDone: async () => {
-      const summary = await run('quick', `Is pass ${pass} done`).summarizePass({ scope, pass });
+      const summary = await run('brisk', `Is pass ${pass} done`).summarizePass({ scope, pass });
       tell(record, summary);
       if (summary.done) {
         record.durationMs = summary.durationMs;
@@ -100,7 +100,7 @@ async function bring(
         }
       : {
           measure: async () => {
-            const summary = await run('quick', `How far is pass ${pass}`).summarizePass({ scope, pass });
+            const summary = await run('brisk', `How far is pass ${pass}`).summarizePass({ scope, pass });
             // The answer may come when the lanes have ended.
             if (record.durationMs !== undefined) return;
             tell(record, summary);
