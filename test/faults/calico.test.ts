@@ -40,7 +40,7 @@ describe('kill -9', () => {
     const killedAt = [`import with ${(await landed()) < handles ? 'handles missing' : 'all handles'}`];
     for (const [step, matches] of asksOf) {
       let caught: Promise<void> | undefined;
-      await world.replaceWorker(() => (caught = proxy.hold(matches)));
+      await world.replaceWorker(() => void (caught = proxy.hold(matches)));
       if (step === 'unlock') world.standIn.resume();
       await seen(handle, begun(step), step);
       if (step !== 'rollout') await caught;

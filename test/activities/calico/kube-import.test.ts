@@ -71,7 +71,7 @@ test('everything of the file is there afterwards, as the model wants it', async 
   const live = await everything();
   const placeOf = ({ kind, metadata }: JsonObject): string => {
     const { name, namespace } = metadata as { name: string; namespace?: string };
-    return `${String(kind)} ${namespace ?? ''}/${name}`;
+    return `${kind as string} ${namespace ?? ''}/${name}`;
   };
   const found = new Map(live.map((object) => [placeOf(object), object]));
   for (const { kind, namespace, name, body } of wanted.objects) {
