@@ -10,10 +10,7 @@ beforeAll(async () => {
   exported = await target.exported();
 }, 60_000);
 afterAll(() => target.stop());
-beforeEach(async () => {
-  await target.clean();
-  await target.land(exported.data);
-});
+beforeEach(() => target.landOnly(exported.data));
 
 const check = ({ file, snapshot }: Exported = exported): Promise<ValidationRecord[]> =>
   target.activities.checkIpam({ scope: target.scope, snapshot, file });
@@ -94,8 +91,7 @@ it('names what was broken on the source already, and does not fail for it; what 
     lost = ipam.handles.shift()?.key.split('/handle/')[1] ?? '';
   });
   const snapshot = await target.artifacts.put('calico-test', 'empty.jsonl', '');
-  await target.clean();
-  await target.land(broken.data);
+  await target.landOnly(broken.data);
   const records = await check({ ...broken, snapshot });
   expect(failed(records)).toEqual([]);
   expect(lines(records)).toContain(lost);
@@ -116,8 +112,7 @@ it('tells what the export could not carry from what etcd did not have', async ()
       1,
     );
   });
-  await target.clean();
-  await target.land(broken.data);
+  await target.landOnly(broken.data);
   const records = await check(broken);
   expect(failed(records)).toEqual([]);
   expect(lines(records)).toContain('(the export could not carry it)');
@@ -127,7 +122,6 @@ it('passes where there is no IPAM at all', async () => {
   const none = await target.exported({}, (data) => {
     data.ipam = { affinities: [], blocks: [], handles: [] };
   });
-  await target.clean();
-  await target.land(none.data);
+  await target.landOnly(none.data);
   expect(failed(await check(none))).toEqual([]);
 });
