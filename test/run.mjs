@@ -1,5 +1,5 @@
-// Runs every jest project and ends with the one line that counts. What mostly waits runs four files at a time, what watches whole
-// migrations three, and what needs a rate of writes alone: two cores are shared by servers and tests. Arguments go to one plain run of jest instead.
+// Runs every jest project and ends with the one line that counts. Three files at a time, since two cores are shared by servers and tests that
+// mostly wait; what needs a rate of writes runs alone. Arguments go to one plain run of jest instead.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { freemem, tmpdir } from 'node:os';
@@ -40,8 +40,7 @@ const rounds =
   given.length > 0
     ? [['--runInBand', ...given]]
     : [
-        ['--maxWorkers=4', '--selectProjects', 'unit', 'workflows', 'activities', 'local'],
-        ['--maxWorkers=3', '--selectProjects', 'e2e', 'faults'],
+        ['--maxWorkers=3', '--selectProjects', 'faults', 'e2e', 'workflows', 'activities', 'local', 'unit'],
         ['--runInBand', '--selectProjects', 'load'],
       ];
 

@@ -61,7 +61,7 @@ it('prometheus: the answer must be one number, and not one that is a breach alre
   api.closeAllConnections();
   await new Promise((closed) => api.close(closed));
   expect((await asking('TOKEN')).outcome).toBe('fail');
-}, 60_000);
+});
 
 it('afterwards-commands: what is run after the switch must be on the worker, each by its name', async () => {
   const plan = (verify: string, retire: string): Partial<PostgresPlanInput> => ({

@@ -48,7 +48,7 @@ describeAws('a migration with a snapshot by RDS and artifacts in S3, on moto', (
     s3.destroy();
     await world.stop();
     await moto.stop();
-  }, 60_000);
+  });
 
   it('completes, keeps the snapshot and says how it is restored, in a report that is in the bucket', async () => {
     const snapshot = { kind: 'rds', instance: 'source-db', endpoint: moto.endpoint } as const;

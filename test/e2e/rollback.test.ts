@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await door.stop();
   await world.stop();
-}, 60_000);
+});
 
 const rollBack = (handle: MigrationHandle): Promise<void> =>
   handle.signal(rollbackSignal, { by: 'test', reason: 'trying the way back' });

@@ -33,7 +33,7 @@ describe('a migration that meets one trouble after the other', () => {
       maxDowntime: '10m',
     });
     await shop.seen('gate start', gateIs('start'));
-  }, 60_000);
+  });
 
   it('names the open and the prepared transaction that keep the slot from being made, and goes on without them', async () => {
     const idle = await open(shop.applicationUrl('source'));
@@ -55,7 +55,7 @@ describe('a migration that meets one trouble after the other', () => {
     await shop.query('source', `rollback prepared 'left behind'`);
     await idle.end();
     await shop.seen('the copy', ({ copy }) => (copy?.tablesDone ?? 0) > 0);
-  }, 120_000);
+  });
 
   let finished: Written[];
   it('opens another group for what is not finished when the snapshot is lost', async () => {
@@ -76,7 +76,7 @@ describe('a migration that meets one trouble after the other', () => {
       },
       60_000,
     );
-  }, 120_000);
+  });
 
   it('waits for a target that has no connection left', async () => {
     const hogs = await takeEveryConnection(world.target.url());
@@ -100,7 +100,7 @@ describe('a migration that meets one trouble after the other', () => {
       for (const hog of hogs) await hog.end();
     }
     await shop.seen('the copy, done', done('copy-data'));
-  }, 120_000);
+  });
 
   it('has copied no table again that was finished when the snapshot was lost', async () => {
     expect(finished.length).toBeGreaterThan(0);
@@ -124,7 +124,7 @@ describe('a migration that meets one trouble after the other', () => {
     await shop.retry();
     await shop.seen('the streams, caught up', done('catch-up'));
     await shop.seen('gate cutover', gateIs('cutover'));
-  }, 120_000);
+  });
 
   it('shows a change of the schema, and begins no outage with it', async () => {
     await target.end();
@@ -134,7 +134,7 @@ describe('a migration that meets one trouble after the other', () => {
     expect(blocked?.failure).toContain('surprise');
     expect(steps.some(({ id }) => id === 'maintenance-mode')).toBe(false);
     await shop.query('source', 'alter table shop.campaigns drop column surprise');
-  }, 60_000);
+  });
 
   it('goes on when the change is taken back, loses nothing of those who know of no maintenance mode, and names who cannot be kept out', async () => {
     const ordinary = new HiddenWriter(shop.applicationUrl('source'), 'hidden ordinary');
@@ -174,7 +174,7 @@ describe('a migration that meets one trouble after the other', () => {
       { action: 'prepared', lines: 1, different: 0 },
     ]);
     expect(await shop.wrongs({ active: 'target', fenced: 'source' })).toEqual([]);
-  }, 180_000);
+  });
 });
 
 it('ends as it began when the slot is lost', async () => {
@@ -199,7 +199,7 @@ it('ends as it began when the slot is lost', async () => {
   await shop.rollBack('the slot is lost');
   expect((await shop.finished()).result).toMatchObject({ outcome: 'rolled-back' });
   expect(await shop.wrongs({ active: 'source' })).toEqual([]);
-}, 180_000);
+});
 
 // The last of this file: the target does not come back.
 it('opens the source again, complete, when the target dies for good after the switch', async () => {

@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await door.stop();
   await world.stop();
-}, 60_000);
+});
 
 /** Polls; queries fail while a server is down. Blocked for good fails at once, with the reason. */
 async function seen(

@@ -278,7 +278,7 @@ describe('after the point of no return', () => {
           world.calls.filter((name) => ['lowerFence', 'switchDatastore', 'setNormalMode'].includes(name)).slice(-3),
         ).toEqual(['lowerFence', 'switchDatastore', 'setNormalMode']);
       }),
-    180_000,
+    300_000,
   );
 
   it('a breach opens a gate with its figures and the migration goes on only when a person says so', () =>

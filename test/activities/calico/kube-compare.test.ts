@@ -11,7 +11,7 @@ let exported: Exported;
 beforeAll(async () => {
   target = await CalicoTarget.start();
   exported = await target.exported();
-}, 60_000);
+});
 afterAll(() => target.stop());
 
 const compare = async (more: object = {}): Promise<ValidationRecord[]> => {

@@ -8,7 +8,7 @@ let exported: Exported;
 beforeAll(async () => {
   target = await CalicoTarget.start();
   exported = await target.exported();
-}, 60_000);
+});
 afterAll(() => target.stop());
 beforeEach(() => target.landOnly(exported.data));
 

@@ -16,7 +16,7 @@ beforeAll(async () => {
   exported = await target.exported(many);
   ({ inventory } = await target.activities.inspectKubernetes({ scope: target.scope }));
   await target.land(exported.data);
-}, 180_000);
+});
 afterAll(() => target.stop());
 
 const compare = (file = exported.file): Promise<Comparison> =>
@@ -28,7 +28,7 @@ it('reads back all pages and finds every object equal', async () => {
   const { records, kinds } = await compare();
   expect(failed(records)).toEqual([]);
   expect(kinds.find(({ kind }) => kind === 'IPAMHandle')).toMatchObject({ wanted: 1_100, equal: 1_100 });
-}, 60_000);
+});
 
 it('answers in a few lines when everything differs', async () => {
   const other = await target.exported(many, ({ ipam, resources }) => {
@@ -39,7 +39,7 @@ it('answers in a few lines when everything differs', async () => {
   expect(failed(comparison.records)).toContain('IPAMHandle');
   expect(comparison.records.find(({ name }) => name === 'IPAMHandle')).toMatchObject({ target: '0 of 1100 equal' });
   expect(JSON.stringify(comparison).length).toBeLessThan(150_000);
-}, 60_000);
+});
 
 it('goes on reading, or fails as an outage, when the apiserver is killed in the middle of a list', async () => {
   const running = compare().catch((error: unknown) => error);
@@ -49,14 +49,14 @@ it('goes on reading, or fails as an outage, when the apiserver is killed in the 
   if (ended instanceof Error) expect(failureType(ended)).toBe('TargetUnavailable');
   else expect(failed((ended as Comparison).records)).toEqual([]);
   expect(failed((await compare()).records)).toEqual([]);
-}, 90_000);
+});
 
 it('checks the addresses and lists each kind', async () => {
   const { scope, activities } = target;
   const { file, snapshot } = exported;
   expect(failed(await activities.checkIpam({ scope, file, snapshot }))).toEqual([]);
   expect(failed(await activities.listEachKind({ scope, file, encoding: prefixed }))).toEqual([]);
-}, 60_000);
+});
 
 it('takes all of it back', async () => {
   const { scope, activities } = target;
@@ -69,4 +69,4 @@ it('takes all of it back', async () => {
   expect(removed).toBeGreaterThan(1_160);
   expect(leftTotal).toBe(0);
   expect((await target.present()).filter(({ kind }) => kind !== 'Node')).toEqual([]);
-}, 120_000);
+});

@@ -13,7 +13,7 @@ let exported: Exported;
 beforeAll(async () => {
   target = await CalicoTarget.start();
   exported = await target.exported();
-}, 60_000);
+});
 afterAll(() => target.stop());
 beforeEach(() => target.clean());
 
@@ -168,7 +168,7 @@ it('ends the same when it is broken off again and again; the lock is the last to
   await remove(inventory);
   await restoreNodes(inventory);
   expect(await target.present()).toEqual(before);
-}, 60_000);
+});
 
 it('outlives a crash of the apiserver in the middle', async () => {
   const inventory = await inspect();
@@ -184,7 +184,7 @@ it('outlives a crash of the apiserver in the middle', async () => {
     await remove(inventory);
   }
   expect(await custom()).toEqual([]);
-}, 60_000);
+});
 
 it('gives way to somebody who writes to the same objects meanwhile', async () => {
   await target.make('ippools//default-ipv4-ippool', { cidr: '10.99.0.0/16' });
