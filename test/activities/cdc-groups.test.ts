@@ -148,10 +148,13 @@ describe('copy groups', () => {
     await rig.subscribe(1);
     await rig.drained([1]);
     await rig.activities.buildPostData({ scope, archive, lanes: 2 });
-    // One by one: in one transaction they could lock each other out with what the stream applies.
     await target.query('set session_replication_role = replica');
-    await target.query('delete from public.parent where id < 500');
-    await target.query(`update public."No Key" set x = 'wrong'`);
+    // Each table by itself, and locked as a whole: row by row they could lock each other out with what the stream applies.
+    for (const [table, change] of [
+      ['public.parent', 'delete from public.parent where id < 500'],
+      ['public."No Key"', `update public."No Key" set x = 'wrong'`],
+    ])
+      await target.query(`begin; lock table ${table} in exclusive mode; ${change}; commit`);
 
     expect(await rig.activities.recopyTables({ scope, tables: ['public.parent', 'public.No Key'] })).toEqual({
       tables: 2,

@@ -75,7 +75,7 @@ describe('a rollback', () => {
   );
 
   it('in the middle of the import leaves both sides as they were', async () => {
-    const handle = await world.start({ maxWritesPerSecond: 12 });
+    const handle = await world.start({ maxWritesPerSecond: 3 });
     await world.untilImporting(handle, 3);
     await rollBack(handle);
     const { result, status } = await finished(handle);
@@ -96,7 +96,7 @@ describe('a rollback', () => {
   });
 
   it('by cancelling the workflow in the middle of the import leaves both sides as they were', async () => {
-    const handle = await world.start({ maxWritesPerSecond: 12 });
+    const handle = await world.start({ maxWritesPerSecond: 3 });
     await world.untilImporting(handle, 3);
     await handle.cancel();
     await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });

@@ -34,8 +34,8 @@ describe('kill -9', () => {
   it('of the worker in the import, the nodes, the comparison, the rollout and the unlock of one migration loses nothing and imports nothing twice', async () => {
     const direct = await world.throughProxy(proxy);
     world.standIn.stall();
-    // Some seven seconds for the import, so that the first kill falls into its middle.
-    const handle = await world.start({ maxWritesPerSecond: 20 });
+    // Slow enough for the first kill to fall into the middle of the import.
+    const handle = await world.start({ maxWritesPerSecond: 8 });
     await world.untilImporting(handle);
     const killedAt = [`import with ${(await landed()) < handles ? 'handles missing' : 'all handles'}`];
     for (const [step, matches] of asksOf) {
@@ -61,7 +61,7 @@ describe('kill -9', () => {
 
   it("of Calico's etcd before the backup and the look for drift, and of apiserver, its etcd and Temporal in the import loses nothing", async () => {
     world.standIn.stall();
-    const handle = await world.start({ gates: { cutover: 'auto', unlock: 'auto' }, maxWritesPerSecond: 10 });
+    const handle = await world.start({ gates: { cutover: 'auto', unlock: 'auto' }, maxWritesPerSecond: 4 });
     await seen(handle, gateOpen('start'), 'gate start');
     world.calicoEtcd.kill();
     await handle.signal(approveSignal, { gate: 'start', by: 'anna' });

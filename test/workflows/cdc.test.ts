@@ -116,11 +116,11 @@ describe('a migration by CDC', () => {
 
   it('goes back inside the reverse window without words, and forward once more without another copy', () =>
     server.withWorker(async ({ world, start }) => {
+      world.hold('watchTarget');
       const handle = await start({ ...asked, monitor: '1h' });
       await until(handle, gateOpen('cutover'));
       await approve(handle);
       await until(handle, phaseIs('monitor'));
-      world.hold('watchTarget');
       await rollBack(handle);
       await until(handle, gateOpen('cutover'));
       const back = await handle.query(statusQuery);
