@@ -28,6 +28,8 @@ const settings: Readonly<Record<string, string>> = {
   max_wal_size: '2GB',
   // A killed server loses nothing by this: what it wrote is in the system's page cache. Only a dead machine would lose it.
   fsync: 'off',
+  // In the cluster's folder, which goes with the server; in /dev/shm a killed server that is not started again would leave a segment.
+  dynamic_shared_memory_type: 'mmap',
   timezone: 'UTC',
   log_timezone: 'UTC',
   log_line_prefix: '%m [%p] %q%u@%d ',
