@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
 import { startEtcd, type EtcdOptions, type EtcdServer } from '../../local/etcd-server';
-import { isPortFree } from '../../local/ports';
-import { processesOn } from '../fixtures/processes';
+import { leftBehind, processesOn } from '../fixtures/processes';
 
 const servers: EtcdServer[] = [];
 const clients: Etcd3[] = [];
@@ -56,9 +54,7 @@ it('leaves no process, no port and no folder behind when stopped', async () => {
   expect(server.running()).toBe(true);
   await server.stop();
   expect(server.running()).toBe(false);
-  expect(processesOn(server.folder)).toEqual([]);
-  expect(existsSync(server.folder)).toBe(false);
-  expect(await isPortFree(server.port)).toBe(true);
+  expect(await leftBehind(server)).toEqual([]);
 });
 
 it('keeps a given folder and finds its data again', async () => {
